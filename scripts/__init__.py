@@ -1,0 +1,5 @@
+"""AdaLoRA-QAT for chest X-ray segmentation: the Python side of this MONAI bundle.
+
+Packages import downward only: ``sam`` (base models) <- ``adapters`` <- ``quantization`` <- ``parameters``, ``losses``,
+``handlers`` <- ``data`` <- ``evaluation``. ``phantoms`` and ``reporting`` (pictures) stand on their own.
+"""

@@ -1,0 +1,17 @@
+"""AdaLoRA: low-rank increments of adaptive rank (Zhang et al., ICLR 2023, arXiv 2303.10512)."""
+
+from .allocator import RankAllocator
+from .layer import AdaLoRALinear
+from .network import adapt, adapted_layers, compact, merge, rank_pattern
+from .schedule import RankSchedule
+
+__all__ = [
+    "AdaLoRALinear",
+    "RankAllocator",
+    "RankSchedule",
+    "adapt",
+    "adapted_layers",
+    "compact",
+    "merge",
+    "rank_pattern",
+]

@@ -1,0 +1,22 @@
+"""From files on disk to tensors: data lists, splits, transforms and prompts."""
+
+from .datalist import list_images, load_datalist, select, split_by_patient
+from .loading import LoadRadiographd
+from .phantom_source import DrawPhantomd, RandOrgand, phantom_seeds
+from .prompts import PromptBoxd, PromptedBatch
+from .transforms import Letterboxd, MaskChannelsd
+
+__all__ = [
+    "DrawPhantomd",
+    "Letterboxd",
+    "LoadRadiographd",
+    "MaskChannelsd",
+    "PromptBoxd",
+    "PromptedBatch",
+    "RandOrgand",
+    "list_images",
+    "load_datalist",
+    "phantom_seeds",
+    "select",
+    "split_by_patient",
+]

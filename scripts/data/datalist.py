@@ -1,0 +1,265 @@
+"""Data lists: which images, masks and patients a folder holds, and how they are split."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from monai.data import load_decathlon_datalist
+
+from ..errors import BundleError
+from .loading import IMAGE_SUFFIXES, image_stem, image_suffix, read_size
+
+PARTS = ("train", "validation", "test")
+DATALIST_SECTIONS = {"training": None, "validation": "validation", "test": "test"}
+
+
+def list_images(folder: str | Path) -> list[dict]:
+    """Every image in `folder` (or in its `images/`), also in subfolders, as {"image": path, "id": relative stem}.
+
+    Raises:
+        BundleError: the folder is missing or holds no image.
+    """
+    root = _folder(folder)
+    root = root / "images" if (root / "images").is_dir() else root
+    paths = sorted(path for path in root.rglob("*") if path.is_file() and image_suffix(path))
+    if not paths:
+        raise BundleError(f"{root}: no images ({', '.join(IMAGE_SUFFIXES)}) in this folder")
+    return [
+        {"image": str(path), "id": (path.relative_to(root).parent / image_stem(path)).as_posix()} for path in paths
+    ]
+
+
+def load_datalist(dataset_dir: str | Path, datasets: Sequence[str] | None = None) -> list[dict]:
+    """Images with masks below `dataset_dir`, checked.
+
+    The folder holds a `manifest.csv` (columns image and mask, relative to it; optional id, dataset, patient, part,
+    further columns are kept), a MONAI `datalist.json` (sections training, validation, test with image and label), or
+    `images/` and `masks/` paired by file stem.
+
+    Args:
+        dataset_dir: the folder.
+        datasets: names in the manifest's dataset column to keep; None keeps all.
+
+    Returns:
+        Dictionaries with image, label, id, dataset, patient and, where the source fixes it, part.
+
+    Raises:
+        BundleError: names the first file, id or column at fault.
+    """
+    root = _folder(dataset_dir)
+    if (root / "manifest.csv").is_file():
+        items = _read_manifest(root / "manifest.csv")
+    elif (root / "datalist.json").is_file():
+        items = _read_decathlon(root / "datalist.json")
+    elif (root / "images").is_dir():
+        items = _pair_folders(root)
+    else:
+        raise BundleError(f"{root}: holds neither manifest.csv nor datalist.json nor images/ with masks/")
+    if datasets is not None:
+        unknown = sorted(set(datasets) - {item["dataset"] for item in items})
+        if unknown:
+            raise BundleError(f"{root}: no data set named {unknown[0]!r}; it has {_names(items)}")
+        items = [item for item in items if item["dataset"] in datasets]
+    if not items:
+        raise BundleError(f"{root}: no images listed")
+    repeated = [name for name, count in Counter(item["id"] for item in items).items() if count > 1]
+    if repeated:
+        raise BundleError(f"{root}: the id {repeated[0]!r} stands more than once; ids must be unique")
+    for item in items:
+        check_pair(item)
+    return items
+
+
+def check_pair(item: Mapping[str, str]) -> None:
+    """Raise `BundleError` unless image and mask exist, have readable headers and are of one size."""
+    image_size, mask_size = read_size(item["image"]), read_size(item["label"])
+    if image_size != mask_size:
+        raise BundleError(
+            f"{item['label']}: mask is {mask_size[0]} x {mask_size[1]} pixels but its image {item['image']} is "
+            f"{image_size[0]} x {image_size[1]}"
+        )
+
+
+def split_by_patient(
+    items: Sequence[Mapping], fractions: Mapping[str, float], seed: int = 0, record: str | Path | None = None
+) -> dict[str, list[dict]]:
+    """Split into train, validation and test so that no patient stands in two parts, per data set.
+
+    Items with a "part" keep it. Whole patients are drawn in seeded order until a part has its share of images.
+
+    Args:
+        items: from `load_datalist`.
+        fractions: share of each part, positive or 0, adding up to 1.
+        seed: of the draw.
+        record: JSON file to write the ids of each part to.
+
+    Raises:
+        BundleError: fractions that do not fit, or a patient fixed in two parts.
+    """
+    unknown = set(fractions) - set(PARTS)
+    if unknown or min(fractions.values()) < 0 or abs(sum(fractions.values()) - 1) > 1e-6:
+        raise BundleError(f"split fractions must name {', '.join(PARTS)} and add up to 1, got {dict(fractions)}")
+    parts: dict[str, list[dict]] = {part: [] for part in PARTS}
+    free: dict[str, list[dict]] = defaultdict(list)
+    fixed: dict[str, str] = {}
+    for item in items:
+        part = item.get("part")
+        if not part:
+            free[item["dataset"]].append(dict(item))
+            continue
+        if part not in PARTS:
+            raise BundleError(f"{item['id']}: unknown part {part!r}; known: {', '.join(PARTS)}")
+        if fixed.setdefault(item["patient"], part) != part:
+            raise BundleError(f"patient {item['patient']!r} stands in {fixed[item['patient']]} and in {part}")
+        parts[part].append(dict(item))
+    for name in sorted(free):
+        for part, members in _draw_patients(free[name], fractions, f"{seed}/{name}", fixed).items():
+            parts[part].extend(members)
+    empty = [part for part, share in fractions.items() if share > 0 and not parts[part]]
+    if empty:
+        raise BundleError(f"the {empty[0]} part is empty: {len(items)} images are too few for {dict(fractions)}")
+    if record is not None:
+        _write_json(record, {part: [item["id"] for item in members] for part, members in parts.items()})
+    return parts
+
+
+def _draw_patients(
+    items: list[dict], fractions: Mapping[str, float], seed: str, fixed: Mapping[str, str]
+) -> dict[str, list[dict]]:
+    """Assign whole patients; each goes to the part that is furthest below its share."""
+    patients: dict[str, list[dict]] = defaultdict(list)
+    for item in items:
+        patients[item["patient"]].append(item)
+    order = sorted(patients)
+    random.Random(seed).shuffle(order)
+    drawn: dict[str, list[dict]] = {part: [] for part in fractions}
+    for patient in order:
+        part = fixed.get(patient) or max(
+            fractions, key=lambda name: fractions[name] * len(items) - len(drawn[name]) if fractions[name] else -1e9
+        )
+        drawn.setdefault(part, []).extend(patients[patient])
+    return drawn
+
+
+def select(
+    items: Sequence[Mapping], part: str | None = None, record: str | Path | None = None, unseen: str = "unseen"
+) -> list[dict]:
+    """Mark each item with the part it had in a recorded split, and keep one part.
+
+    Args:
+        items: from `load_datalist`.
+        part: "train", "validation", "test", "unseen" (in none of them), or None for all.
+        record: JSON file written by `split_by_patient`; without it all items are unseen.
+        unseen: name for items that the split does not list.
+
+    Raises:
+        BundleError: no item is left.
+    """
+    known: dict[str, str] = {}
+    if record is not None and Path(record).is_file():
+        known = {name: key for key, names in json.loads(Path(record).read_text()).items() for name in names}
+    marked = [dict(item, part=known.get(item["id"], unseen)) for item in items]
+    kept = [item for item in marked if part is None or item["part"] == part]
+    if not kept:
+        raise BundleError(f"no image belongs to the part {part!r}; parts here: {sorted({m['part'] for m in marked})}")
+    return kept
+
+
+def _folder(path: str | Path) -> Path:
+    root = Path(path)
+    if not root.is_dir():
+        raise BundleError(f"{root}: no such folder; pass --dataset_dir")
+    return root
+
+
+def _names(items: Iterable[Mapping]) -> str:
+    return ", ".join(sorted({item["dataset"] for item in items}))
+
+
+def _read_manifest(path: Path) -> list[dict]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        missing = {"image", "mask"} - set(reader.fieldnames or ())
+        if missing:
+            raise BundleError(f"{path}: no column {sorted(missing)[0]!r}; it has {', '.join(reader.fieldnames or ())}")
+        rows = list(reader)
+    items = []
+    for line, row in enumerate(rows, start=2):
+        if not row["image"] or not row["mask"]:
+            raise BundleError(f"{path}, line {line}: image and mask must both be given")
+        name = row.get("id") or image_stem(row["image"])
+        items.append(
+            dict(
+                {key: value for key, value in row.items() if key not in (None, "mask")},
+                image=str(path.parent / row["image"]),
+                label=str(path.parent / row["mask"]),
+                id=name,
+                dataset=row.get("dataset") or path.parent.name,
+                patient=row.get("patient") or name,
+            )
+        )
+    return items
+
+
+def _read_decathlon(path: Path) -> list[dict]:
+    try:
+        content = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise BundleError(f"{path}: not valid JSON ({error})") from error
+    items = []
+    for section, part in DATALIST_SECTIONS.items():
+        if section not in content:
+            continue
+        if not all(isinstance(entry, Mapping) and {"image", "label"} <= set(entry) for entry in content[section]):
+            if section == "test":
+                continue  # Decathlon's test section lists images without labels
+            raise BundleError(f"{path}: every entry of {section!r} needs image and label")
+        for entry in load_decathlon_datalist(path, data_list_key=section, base_dir=path.parent):
+            name = entry.get("id") or image_stem(entry["image"])
+            dataset = entry.get("dataset") or path.parent.resolve().name
+            items.append(dict(entry, id=name, dataset=dataset, patient=entry.get("patient") or name))
+            if part:
+                items[-1]["part"] = part
+    return items
+
+
+def _pair_folders(root: Path) -> list[dict]:
+    images, masks = _by_stem(root / "images"), _by_stem(_folder(root / "masks"))
+    unpaired = sorted(set(images) - set(masks))
+    if unpaired:
+        raise BundleError(f"{images[unpaired[0]]}: no mask of this name in {root / 'masks'}")
+    orphans = sorted(set(masks) - set(images))
+    if orphans:
+        raise BundleError(f"{masks[orphans[0]]}: no image of this name in {root / 'images'}")
+    name = root.resolve().name
+    return [
+        {"image": str(images[stem]), "label": str(masks[stem]), "id": stem, "dataset": name, "patient": stem}
+        for stem in sorted(images)
+    ]
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")):
+        if not image_suffix(path):
+            raise BundleError(f"{path}: unknown image suffix; supported: {', '.join(IMAGE_SUFFIXES)}")
+        stem = image_stem(path)
+        if stem in found:
+            raise BundleError(f"{path}: same stem as {found[stem]}; stems pair images with masks and must be unique")
+        found[stem] = path
+    if not found:
+        raise BundleError(f"{folder}: no images in this folder")
+    return found
+
+
+def _write_json(path: str | Path, content: object) -> None:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(content, indent=4) + "\n")
+    partial.replace(path)

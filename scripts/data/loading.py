@@ -1,0 +1,135 @@
+"""Reading a radiograph or mask of any supported format as one upright gray channel."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import LoadImage, MapTransform
+from PIL import Image
+
+from ..errors import BundleError
+
+RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+DICOM_SUFFIXES = (".dcm", ".dicom")
+IMAGE_SUFFIXES = (*RASTER_SUFFIXES, *NIFTI_SUFFIXES, *DICOM_SUFFIXES)
+
+PHOTOMETRIC_INTERPRETATION = "00280004"
+# ITU-R BT.601 luma: gray films saved as colour have equal channels, for which any weights summing to 1 are exact.
+LUMA = (0.299, 0.587, 0.114)
+
+
+def image_suffix(path: str | Path) -> str:
+    """The supported suffix of `path` in lower case (".nii.gz" counts as one), or "" if it has none."""
+    name = Path(path).name.lower()
+    return next((suffix for suffix in sorted(IMAGE_SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), "")
+
+
+def image_stem(path: str | Path) -> str:
+    """File name of `path` without its supported suffix."""
+    name = Path(path).name
+    return name[: len(name) - len(image_suffix(path))]
+
+
+def read_size(path: str | Path) -> tuple[int, int]:
+    """Width and height in pixels from the file's header, without decoding the pixels.
+
+    Raises:
+        BundleError: the file is missing, has no supported suffix, or its header cannot be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BundleError(f"{path}: no such file")
+    suffix = image_suffix(path)
+    if not suffix:
+        raise BundleError(f"{path}: unknown image suffix; supported: {', '.join(IMAGE_SUFFIXES)}")
+    try:
+        if suffix in NIFTI_SUFFIXES:
+            import nibabel
+
+            return tuple(nibabel.load(path).shape[:2])
+        if suffix in DICOM_SUFFIXES:
+            import pydicom
+
+            header = pydicom.dcmread(path, stop_before_pixels=True)
+            return int(header.Columns), int(header.Rows)
+        with Image.open(path) as image:
+            return image.size
+    except Exception as error:  # every reader has its own family of errors for a damaged file
+        raise BundleError(f"{path}: cannot be read as an image ({first_line(error)})") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its class name."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def to_gray(array: np.ndarray, path: str) -> np.ndarray:
+    """Reduce what MONAI's readers return to W x H.
+
+    Args:
+        array: W x H, W x H x 1 or, for colour, W x H x 3|4 (alpha is dropped).
+        path: named in errors.
+    """
+    array = np.squeeze(array, axis=tuple(axis for axis in range(2, array.ndim) if array.shape[axis] == 1))
+    if array.ndim == 3 and array.shape[2] in (3, 4):
+        array = array[..., :3] @ np.asarray(LUMA, dtype=np.float32)
+    if array.ndim != 2:
+        raise BundleError(f"{path}: expected one 2D image, got an array of {' x '.join(map(str, array.shape))}")
+    return array
+
+
+class LoadRadiographd(MapTransform):
+    """Load files as 1 x W x H float32 `MetaTensor` in MONAI's axis order.
+
+    PNG, JPEG, BMP and TIFF (8 and 16 bit, gray or colour), 2D NIfTI and single-frame DICOM. MONOCHROME1 DICOM is
+    inverted, so that bone is always bright.
+
+    Args:
+        keys: entries of the data dictionary that hold a path.
+        allow_missing_keys: skip absent keys (inference has no masks).
+
+    Raises:
+        BundleError: a file is missing, damaged, not 2D, or holds NaN or infinite values; names the file.
+    """
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.load = LoadImage(image_only=True, dtype=np.float32)
+
+    def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = self.load_one(str(d[key]))
+        return d
+
+    def load_one(self, path: str) -> MetaTensor:
+        """Load the file at `path`: 1 x W x H."""
+        if not Path(path).is_file():
+            raise BundleError(f"{path}: no such file")
+        try:
+            image = self.load(path)
+        except Exception as error:  # MONAI collects the errors of all its readers in one RuntimeError
+            raise BundleError(f"{path}: cannot be read as an image ({reader_error(error)})") from error
+        gray = to_gray(image.numpy(), path)
+        if not np.isfinite(gray).all():
+            raise BundleError(f"{path}: holds NaN or infinite values")
+        photometric = image.meta.get(PHOTOMETRIC_INTERPRETATION)
+        if isinstance(photometric, Mapping) and photometric.get("Value") == ["MONOCHROME1"]:
+            gray = gray.max() + gray.min() - gray
+        meta = dict(image.meta, spatial_shape=np.asarray(gray.shape), original_channel_dim=float("nan"))
+        return MetaTensor(torch.from_numpy(np.ascontiguousarray(gray))[None], meta=meta)
+
+
+def reader_error(error: BaseException) -> str:
+    """The innermost reader's message: MONAI's own lists every reader it tried."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line for line in str(error).splitlines() if "Error" in line]
+    return lines[-1].strip() if lines else first_line(error)

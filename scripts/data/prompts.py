@@ -1,0 +1,97 @@
+"""Prompt boxes: where they come from and how they reach the network."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Randomizable
+
+from ..errors import BundleError
+
+
+def bounding_box(mask: torch.Tensor) -> tuple[float, float, float, float] | None:
+    """Box [x0, y0, x1, y1] in pixels around all non-zero pixels of a C x H x W mask, or None if there are none.
+
+    x1 and y1 are exclusive, so that the box of a full mask is [0, 0, W, H].
+    """
+    rows = mask.amax(dim=(0, 2)).nonzero()
+    columns = mask.amax(dim=(0, 1)).nonzero()
+    if len(rows) == 0:
+        return None
+    return float(columns[0]), float(rows[0]), float(columns[-1]) + 1, float(rows[-1]) + 1
+
+
+def clip_box(box: np.ndarray, width: int, height: int, minimum: float = 2.0) -> np.ndarray:
+    """Bring a box into the image and keep it at least `minimum` pixels wide and high."""
+    limit = np.array([width, height], dtype=np.float64)
+    low = np.clip(np.minimum(box[:2], box[2:]), 0, limit - minimum)
+    high = np.clip(np.maximum(box[:2], box[2:]), low + minimum, limit)
+    return np.concatenate([low, high])
+
+
+class PromptBoxd(MapTransform, Randomizable):
+    """Add a prompt box: the mask's bounding box, jittered, or else the whole image.
+
+    Args:
+        keys: one key, the C x H x W mask the box is taken from.
+        box_key: where the box goes, float32 tensor [x0, y0, x1, y1] in pixels of the mask.
+        probability: of a box around the mask; otherwise, and where the mask is empty, the box is the whole image.
+        jitter: largest displacement of each side in pixels, uniform (20 in AdaLoRA-QAT at 512 px).
+    """
+
+    def __init__(
+        self, keys: KeysCollection, box_key: str = "boxes", probability: float = 1.0, jitter: float = 0.0
+    ) -> None:
+        super().__init__(keys)
+        if not 0 <= probability <= 1:
+            raise BundleError(f"box probability must lie in 0..1, got {probability}")
+        if jitter < 0:
+            raise BundleError(f"box jitter must not be negative, got {jitter}")
+        self.box_key = box_key
+        self.probability = probability
+        self.jitter = jitter
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            height, width = d[key].shape[1:]
+            box = bounding_box(d[key]) if self.R.random() < self.probability else None
+            if box is None:
+                box = np.array([0, 0, width, height])
+            else:
+                box = clip_box(np.array(box) + self.R.uniform(-self.jitter, self.jitter, 4), width, height)
+            d[self.box_key] = torch.as_tensor(box, dtype=torch.float32)
+        return d
+
+
+class PromptedBatch:
+    """`prepare_batch` of MONAI's engines that hands the prompt boxes to the network.
+
+    Args:
+        image_key, label_key: entries of the batch, B x 1|3 x S x S and B x C x S x S; the label may be absent.
+        box_key: entry with B x 4 boxes; where it is absent the network is prompted with the whole image.
+    """
+
+    def __init__(self, image_key: str = "image", label_key: str = "label", box_key: str = "boxes") -> None:
+        self.image_key = image_key
+        self.label_key = label_key
+        self.box_key = box_key
+
+    def __call__(
+        self,
+        batchdata: Mapping[str, torch.Tensor],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs,
+    ) -> tuple:
+        """Return (image, label or None, (boxes,) or (), {}), on `device`."""
+
+        def on_device(key: str):
+            value = batchdata.get(key)
+            return None if value is None else value.to(device=device, non_blocking=non_blocking, **kwargs)
+
+        boxes = on_device(self.box_key)
+        return on_device(self.image_key), on_device(self.label_key), () if boxes is None else (boxes,), {}

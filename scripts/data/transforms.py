@@ -1,0 +1,117 @@
+"""Invertible framing of radiographs, and masks as class channels."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import InvertibleTransform, MapTransform
+from torch.nn import functional as F
+
+from ..errors import BundleError
+
+
+def fit_longest(height: int, width: int, size: int) -> tuple[int, int]:
+    """Height and width scaled so that the longer side is `size` pixels, each at least 1."""
+    scale = size / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+class Letterboxd(MapTransform, InvertibleTransform):
+    """Scale the longer side to `size` and pad right and bottom with zeros, as SAM frames its inputs.
+
+    The inverse crops and scales back bilinearly, which suits logits and probabilities.
+
+    Args:
+        keys: C x H x W tensors.
+        size: side of the square output in pixels.
+        nearest: whether each key is scaled by nearest neighbour (masks) instead of antialiased bilinear (images).
+        allow_missing_keys: skip absent keys.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, size: int, nearest: bool | list[bool] = False, allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.size = size
+        flags = [nearest] * len(self.keys) if isinstance(nearest, bool) else list(nearest)
+        if len(flags) != len(self.keys):
+            raise ValueError(f"nearest has {len(flags)} entries for {len(self.keys)} keys")
+        self.nearest = dict(zip(self.keys, flags))
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            height, width = d[key].shape[1:]
+            d[key] = self._forward(d[key], self.nearest[key])
+            self.push_transform(d, key, extra_info={"height": int(height), "width": int(width)})
+        return d
+
+    def _forward(self, image: torch.Tensor, nearest: bool) -> torch.Tensor:
+        inner = fit_longest(*image.shape[1:], self.size)
+        plain = image.as_tensor() if isinstance(image, MetaTensor) else image
+        if plain.shape[1:] != inner:
+            mode = {"mode": "nearest-exact"} if nearest else {"mode": "bilinear", "antialias": True}
+            plain = F.interpolate(plain[None].float(), inner, **mode)[0]
+        plain = F.pad(plain, (0, self.size - inner[1], 0, self.size - inner[0]))
+        return MetaTensor(plain, meta=image.meta, applied_operations=image.applied_operations) if isinstance(
+            image, MetaTensor
+        ) else plain
+
+    def inverse(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            info = self.pop_transform(d, key)["extra_info"]
+            height, width = info["height"], info["width"]
+            inner = fit_longest(height, width, self.size)
+            plain = d[key].as_tensor() if isinstance(d[key], MetaTensor) else d[key]
+            plain = plain[:, : inner[0], : inner[1]]
+            if plain.shape[1:] != (height, width):
+                mode = {"mode": "nearest-exact"} if self.nearest.get(key) else {"mode": "bilinear"}
+                plain = F.interpolate(plain[None].float(), (height, width), **mode)[0]
+            if isinstance(d[key], MetaTensor):
+                plain = MetaTensor(plain, meta=d[key].meta, applied_operations=d[key].applied_operations)
+            d[key] = plain
+        return d
+
+
+class MaskChannelsd(MapTransform):
+    """Turn a mask of integer values into C binary channels.
+
+    Args:
+        keys: 1 x H x W masks; for one class the values are {0, 1} or {0, 255}, for C classes 0 (background) to C.
+        classes: number of classes C.
+        allow_missing_keys: skip absent keys.
+
+    Raises:
+        BundleError: a mask holds other values; names file and values.
+    """
+
+    def __init__(self, keys: KeysCollection, classes: int = 1, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        if classes < 1:
+            raise ValueError(f"classes must be at least 1, got {classes}")
+        self.classes = classes
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = self.split(d[key])
+        return d
+
+    def split(self, mask: torch.Tensor) -> torch.Tensor:
+        """1 x H x W integer mask -> C x H x W float mask of zeros and ones."""
+        plain = mask.as_tensor() if isinstance(mask, MetaTensor) else mask
+        values = set(plain.unique().tolist())
+        if self.classes == 1 and values <= {0.0, 255.0}:
+            channels = (plain > 0).float()
+        elif values <= set(map(float, range(self.classes + 1))):
+            channels = torch.cat([plain == value for value in range(1, self.classes + 1)]).float()
+        else:
+            expected = "{0, 1} or {0, 255}" if self.classes == 1 else f"0 to {self.classes}"
+            path = mask.meta.get("filename_or_obj", "mask") if isinstance(mask, MetaTensor) else "mask"
+            found = ", ".join(f"{value:g}" for value in sorted(values)[:8])
+            raise BundleError(f"{path}: mask holds the values {found}; expected {expected} for {self.classes} class(es)")
+        return MetaTensor(channels, meta=mask.meta) if isinstance(mask, MetaTensor) else channels

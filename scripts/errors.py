@@ -1,0 +1,42 @@
+"""Errors that a user can act on, and how they reach the terminal."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+
+class BundleError(ValueError):
+    """Bad input. The message is one line: it names the file, id or value at fault and what to do."""
+
+
+class CheckpointMismatch(BundleError):
+    """A checkpoint does not fit the network; the message names the first keys that differ."""
+
+
+def root_cause(error: BaseException) -> BundleError | None:
+    """The first `BundleError` in the chain of causes of `error`, or None."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, BundleError):
+            return error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _print_in_one_line(kind, error, trace) -> None:
+    cause = root_cause(error)
+    if cause is None:
+        traceback.print_exception(kind, error, trace)
+    else:
+        print(f"error: {cause}", file=sys.stderr)
+
+
+def report_in_one_line() -> None:
+    """Print a `BundleError` as one line instead of the traceback of the config machinery around it.
+
+    MONAI wraps whatever a config item raises ("Failed to instantiate component ..."), which buries the cause. Other
+    errors keep their full traceback. Listed under ``initialize`` of every config.
+    """
+    sys.excepthook = _print_in_one_line

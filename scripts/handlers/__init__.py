@@ -1,0 +1,9 @@
+"""Ignite handlers that wire this bundle's parts into MONAI's trainers."""
+
+from .calibration import Calibration
+from .checkpoints import StageCheckpoint
+from .curves import TrainingCurves
+from .progress import Progress
+from .rank_allocation import Orthogonality, RankAllocation
+
+__all__ = ["Calibration", "Orthogonality", "Progress", "RankAllocation", "StageCheckpoint", "TrainingCurves"]

@@ -1,0 +1,155 @@
+"""Checkpoints of a training stage: the best weights, and the last full state to resume from."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+
+from ..errors import BundleError
+from ..sam import save_weights
+
+
+class StageCheckpoint:
+    """Keep the best weights of a stage and everything needed to resume it.
+
+    `best_path` is written whenever the evaluator's key metric improves; `last_path` after every epoch. Both are
+    written beside and renamed, so that a crash leaves the previous file whole.
+
+    Args:
+        network: what is trained; a DistributedDataParallel wrapper is looked through.
+        evaluator: its key metric decides what is best. Its state holds the best value so far.
+        best_path: file for the weights, {"model": state dict}.
+        last_path: file for the full state; None keeps none.
+        state: further objects with state_dict and load_state_dict to keep: optimizer, lr_scheduler, allocator.
+        eligible: epochs for which it returns False cannot be best (the rank budget is not reached yet).
+        patience: stop after so many eligible validations without improvement; None never stops early.
+        export: turns the network into the one whose weights `best_path` gets (merged adapters); None takes it as is.
+        resume: continue from `last_path` if it exists.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        evaluator: Engine,
+        best_path: str | Path,
+        last_path: str | Path | None = None,
+        state: Mapping[str, object] | None = None,
+        eligible: Callable[[], bool] | None = None,
+        patience: int | None = None,
+        export: Callable[[nn.Module], nn.Module] | None = None,
+        resume: bool = False,
+    ) -> None:
+        self.network = getattr(network, "module", network)
+        self.evaluator = evaluator
+        self.best_path = Path(best_path)
+        self.last_path = Path(last_path) if last_path is not None else None
+        self.state = dict(state or {})
+        self.eligible = eligible
+        self.patience = patience
+        self.export = export
+        self.resume = resume
+        self.best_metric: float | None = None
+        self.best_epoch = 0
+        self.without_improvement = 0
+        self.log = logging.getLogger("checkpoint")
+
+    def attach(self, trainer: Engine) -> None:
+        """Register on the trainer; attach it after the validation handler, so that it sees the epoch's metric."""
+        trainer.add_event_handler(Events.STARTED, self.load_last)
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
+        trainer.add_event_handler(Events.COMPLETED, self.completed)
+
+    def epoch_completed(self, trainer: Engine) -> None:
+        # ValidationHandler runs the evaluator with the trainer's epoch as its own: another epoch was not validated.
+        validated = trainer.state.epoch == self.evaluator.state.epoch
+        if validated and (self.eligible is None or self.eligible()):
+            self.compare(float(self.evaluator.state.metrics[self.evaluator.state.key_metric_name]), trainer)
+        if self.last_path is not None:
+            self.save_last(trainer)
+
+    def compare(self, metric: float, trainer: Engine) -> None:
+        """Save if `metric` is the best so far; stop the run when patience is at its end."""
+        if self.best_metric is None or metric > self.best_metric:
+            self.best_metric, self.best_epoch, self.without_improvement = metric, trainer.state.epoch, 0
+            self.save_best()
+            return
+        self.without_improvement += 1
+        if self.patience is not None and self.without_improvement >= self.patience:
+            self.log.info("no improvement in %d validations: stopping early", self.without_improvement)
+            trainer.terminate()
+
+    def completed(self, trainer: Engine) -> None:
+        if self.best_metric is None:
+            raise BundleError(
+                f"{self.best_path}: not written, since no epoch was validated with the final rank budget; "
+                "train longer or end the budget's schedule earlier"
+            )
+        self.log.info("best: %.4f after epoch %d, in %s", self.best_metric, self.best_epoch, self.best_path)
+
+    def save_best(self) -> None:
+        network = self.network if self.export is None else self.export(self.network)
+        save_weights({"model": network.state_dict()}, self.best_path)
+
+    def save_last(self, trainer: Engine) -> None:
+        """Write the full state of the run."""
+        save_weights(
+            {
+                "model": self.network.state_dict(),
+                "trainer": trainer.state_dict(),
+                "best": {
+                    "metric": self.best_metric,
+                    "epoch": self.best_epoch,
+                    "without_improvement": self.without_improvement,
+                },
+                "random": random_state(),
+                **{name: value.state_dict() for name, value in self.state.items()},
+            },
+            self.last_path,
+        )
+
+    def load_last(self, trainer: Engine) -> None:
+        """Continue from `last_path` if `resume` is set and the file exists."""
+        if not self.resume or self.last_path is None or not self.last_path.is_file():
+            return
+        content = torch.load(self.last_path, map_location="cpu", weights_only=True)
+        missing = {"model", "trainer", "best", "random", *self.state} - set(content)
+        if missing:
+            raise BundleError(f"{self.last_path}: holds no {sorted(missing)[0]!r}; it is of another kind of run")
+        self.network.load_state_dict(content["model"])
+        for name, value in self.state.items():
+            value.load_state_dict(content[name])
+        max_epochs = trainer.state.max_epochs
+        trainer.load_state_dict(content["trainer"])
+        trainer.state.max_epochs = max_epochs
+        best = content["best"]
+        self.best_metric, self.best_epoch = best["metric"], best["epoch"]
+        self.without_improvement = best["without_improvement"]
+        set_random_state(content["random"])
+        self.log.info("resumed %s after epoch %d", self.last_path, trainer.state.epoch)
+
+
+def random_state() -> dict[str, object]:
+    """State of the random generators of torch, NumPy and Python, in types that load without pickle."""
+    name, keys, position, has_gauss, cached = np.random.get_state()
+    version, internal, gauss = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+        "python": [version, list(internal), gauss],
+    }
+
+
+def set_random_state(state: Mapping[str, object]) -> None:
+    """Restore what `random_state` returned."""
+    torch.set_rng_state(state["torch"])
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))

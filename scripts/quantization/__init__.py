@@ -1,0 +1,17 @@
+"""INT8 quantization-aware training: arithmetic, observers, fake quantizers and the precision policy."""
+
+from .fake_quantizers import ActivationFakeQuantizer, WeightFakeQuantizer
+from .layers import FakeQuantizedLayer
+from .network import calibrate, prepare, quantized_layers
+from .policy import Precision, PrecisionPolicy
+
+__all__ = [
+    "ActivationFakeQuantizer",
+    "FakeQuantizedLayer",
+    "Precision",
+    "PrecisionPolicy",
+    "WeightFakeQuantizer",
+    "calibrate",
+    "prepare",
+    "quantized_layers",
+]

@@ -1,0 +1,60 @@
+"""Masks drawn over radiographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy.ndimage import binary_erosion
+
+TRUTH, PREDICTION = (60, 220, 90), (255, 70, 70)
+MARGIN = 16
+
+
+def outline(mask: np.ndarray) -> np.ndarray:
+    """The inner border pixels of an H x W boolean mask."""
+    return mask & ~binary_erosion(mask)
+
+
+def overlay_panel(
+    image: np.ndarray,
+    prediction: np.ndarray,
+    truth: np.ndarray | None = None,
+    caption: str = "",
+    side: int = 256,
+) -> Image.Image:
+    """One radiograph with the outlines of the predicted (red) and the true (green) mask.
+
+    Args:
+        image: H x W, any range; shown between its 0.5 and 99.5 percentiles.
+        prediction, truth: C x H x W booleans.
+        caption: text under the panel.
+        side: longest side of the picture in pixels.
+    """
+    low, high = np.percentile(image, (0.5, 99.5))
+    gray = np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255
+    scale = side / max(gray.shape)
+    size = (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale)))
+    picture = np.array(Image.fromarray(gray.astype(np.uint8)).resize(size, Image.Resampling.BILINEAR).convert("RGB"))
+    for mask, colour in ((truth, TRUTH), (prediction, PREDICTION)):
+        for channel in () if mask is None else mask:
+            shown = np.array(Image.fromarray(channel.astype(np.uint8) * 255).resize(size, Image.Resampling.NEAREST)) > 0
+            picture[outline(shown)] = colour
+    panel = Image.new("RGB", (side, side + MARGIN))
+    panel.paste(Image.fromarray(picture), ((side - size[0]) // 2, (side - size[1]) // 2))
+    ImageDraw.Draw(panel).text((3, side + 2), caption, fill=(255, 255, 255))
+    return panel
+
+
+def overlay_sheet(panels: Sequence[Image.Image], path: str | Path, columns: int = 6) -> None:
+    """Paste panels of one size into a sheet and write it as PNG."""
+    columns = min(columns, len(panels))
+    width, height = panels[0].size
+    sheet = Image.new("RGB", (columns * width, -(-len(panels) // columns) * height))
+    for i, panel in enumerate(panels):
+        sheet.paste(panel, (i % columns * width, i // columns * height))
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path)

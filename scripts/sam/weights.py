@@ -1,0 +1,131 @@
+"""Reading, checking and resizing SAM checkpoints."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..errors import BundleError, CheckpointMismatch
+
+
+def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
+    """State dict in the file at `path`, on the CPU; tensors only, no pickled code.
+
+    Accepts a bare state dict (official SAM, MedSAM) or one under the key "model".
+
+    Raises:
+        BundleError: the file is missing, damaged or holds no state dict.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BundleError(f"{path}: no such checkpoint file")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BundleError(f"{path}: not a readable checkpoint of tensors ({reason})") from error
+    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
+        content = content["model"]
+    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise BundleError(f"{path}: holds no state dict of tensors")
+    return dict(content)
+
+
+def save_weights(state_dict: Mapping[str, object], path: str | Path) -> None:
+    """Write `state_dict` to `path` so that the file is either the old or the new one, whole, even after a crash."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        torch.save(state_dict, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def check_fit(network: nn.Module, state_dict: Mapping[str, torch.Tensor], source: str = "checkpoint") -> None:
+    """Raise `CheckpointMismatch` unless keys and shapes of `state_dict` are those of `network`."""
+    own = network.state_dict()
+    missing = [key for key in own if key not in state_dict]
+    unexpected = [key for key in state_dict if key not in own]
+    misshapen = [
+        f"{key} {tuple(state_dict[key].shape)} for {tuple(own[key].shape)}"
+        for key in own
+        if key in state_dict and state_dict[key].shape != own[key].shape
+    ]
+    faults = [
+        f"{len(keys)} {kind} (first: {keys[0]})"
+        for kind, keys in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
+        if keys
+    ]
+    if faults:
+        raise CheckpointMismatch(f"{source} does not fit the network: {', '.join(faults)}; build the network it is of")
+
+
+def resize_absolute(pos_embed: torch.Tensor, side: int) -> torch.Tensor:
+    """Resize an absolute position table 1 x h x w x D to 1 x side x side x D, bicubic (as in DeiT, ViTDet)."""
+    resized = F.interpolate(pos_embed.permute(0, 3, 1, 2), (side, side), mode="bicubic", antialias=False)
+    return resized.permute(0, 2, 3, 1)
+
+
+def resize_relative(rel_pos: torch.Tensor, length: int) -> torch.Tensor:
+    """Resize a relative position table L x D to length x D, linear, as SAM's `get_rel_pos` does at run time."""
+    return F.interpolate(rel_pos.T[None], length, mode="linear")[0].T
+
+
+def fit_positions(state_dict: Mapping[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:
+    """Resize position tables of another input or window size, and repeat mask tokens for further classes."""
+    own = network.state_dict()
+    fitted = dict(state_dict)
+    for key, value in state_dict.items():
+        if key not in own or own[key].shape == value.shape:
+            continue
+        if key == "image_encoder.pos_embed" and value.shape[-1] == own[key].shape[-1]:
+            fitted[key] = resize_absolute(value, own[key].shape[1])
+        elif key.endswith((".rel_pos_h", ".rel_pos_w")) and value.shape[1] == own[key].shape[1]:
+            fitted[key] = resize_relative(value, own[key].shape[0])
+    return _extend_mask_tokens(fitted, own)
+
+
+def _extend_mask_tokens(state_dict: dict[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> dict:
+    """More classes than SAM has multi-mask outputs: further tokens start as copies of the last one."""
+    key, heads = "mask_decoder.mask_tokens.weight", "mask_decoder.output_hypernetworks_mlps."
+    if key not in state_dict or state_dict[key].shape[0] >= own[key].shape[0]:
+        return state_dict
+    have, want = state_dict[key].shape[0], own[key].shape[0]
+    extended = dict(state_dict)
+    extended[key] = torch.cat([state_dict[key], state_dict[key][-1:].expand(want - have, -1)])
+    for name, value in state_dict.items():
+        if name.startswith(f"{heads}{have - 1}."):
+            for token in range(have, want):
+                extended[name.replace(f"{heads}{have - 1}.", f"{heads}{token}.")] = value.clone()
+    for name, value in state_dict.items():
+        # The quality head has one output per mask token; it is unused here but stays loadable.
+        if name.startswith("mask_decoder.iou_prediction_head.") and own[name].shape != value.shape:
+            extended[name] = torch.cat([value, value[-1:].expand(want - have, *value.shape[1:])])
+    return extended
+
+
+def load_base_weights(network: nn.Module, path: str | Path) -> nn.Module:
+    """Load a base model into `network`: official SAM, MedSAM or a checkpoint of this bundle's pretraining.
+
+    Position tables are resized where the input or window size differs from the checkpoint's.
+
+    Args:
+        network: a `SAM` of the checkpoint's width and depth.
+        path: file of tensors with keys `image_encoder.*`, `prompt_encoder.*`, `mask_decoder.*`.
+
+    Raises:
+        BundleError: the file cannot be read.
+        CheckpointMismatch: keys or shapes differ otherwise; names the first ones.
+    """
+    fitted = fit_positions(read_weights(path), network)
+    check_fit(network, fitted, source=str(path))
+    network.load_state_dict(fitted)
+    return network
