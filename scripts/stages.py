@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from .adapters import compact, merge
+from .adapters import compact
 from .parameters import train_only
 from .quantization import prepare
 from .sam.weights import check_fit, read_weights
@@ -38,6 +38,3 @@ def quantization_aware(
     """
     network = prepare(compact(load_weights(network, stage1_weights)), policy)
     return train_only(network, trainable)
-
-
-__all__ = ["load_weights", "merge", "quantization_aware"]

@@ -2,18 +2,21 @@
 
 from .datalist import list_images, load_datalist, select, split_by_patient
 from .loading import LoadRadiographd
+from .output import LabelMapd, SaveMaskd
 from .phantom_source import DrawPhantomd, RandOrgand, phantom_seeds
 from .prompts import PromptBoxd, PromptedBatch
 from .transforms import Letterboxd, MaskChannelsd
 
 __all__ = [
     "DrawPhantomd",
+    "LabelMapd",
     "Letterboxd",
     "LoadRadiographd",
     "MaskChannelsd",
     "PromptBoxd",
     "PromptedBatch",
     "RandOrgand",
+    "SaveMaskd",
     "list_images",
     "load_datalist",
     "phantom_seeds",

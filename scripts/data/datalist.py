@@ -12,6 +12,7 @@ from pathlib import Path
 from monai.data import load_decathlon_datalist
 
 from ..errors import BundleError
+from ..files import write_json
 from .loading import IMAGE_SUFFIXES, image_stem, image_suffix, read_size
 
 PARTS = ("train", "validation", "test")
@@ -29,9 +30,7 @@ def list_images(folder: str | Path) -> list[dict]:
     paths = sorted(path for path in root.rglob("*") if path.is_file() and image_suffix(path))
     if not paths:
         raise BundleError(f"{root}: no images ({', '.join(IMAGE_SUFFIXES)}) in this folder")
-    return [
-        {"image": str(path), "id": (path.relative_to(root).parent / image_stem(path)).as_posix()} for path in paths
-    ]
+    return [{"image": str(path), "id": (path.relative_to(root).parent / image_stem(path)).as_posix()} for path in paths]
 
 
 def load_datalist(dataset_dir: str | Path, datasets: Sequence[str] | None = None) -> list[dict]:
@@ -124,7 +123,7 @@ def split_by_patient(
     if empty:
         raise BundleError(f"the {empty[0]} part is empty: {len(items)} images are too few for {dict(fractions)}")
     if record is not None:
-        _write_json(record, {part: [item["id"] for item in members] for part, members in parts.items()})
+        write_json(record, {part: [item["id"] for item in members] for part, members in parts.items()})
     return parts
 
 
@@ -255,11 +254,3 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     if not found:
         raise BundleError(f"{folder}: no images in this folder")
     return found
-
-
-def _write_json(path: str | Path, content: object) -> None:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=4) + "\n")
-    partial.replace(path)

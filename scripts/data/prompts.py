@@ -40,10 +40,17 @@ class PromptBoxd(MapTransform, Randomizable):
         box_key: where the box goes, float32 tensor [x0, y0, x1, y1] in pixels of the mask.
         probability: of a box around the mask; otherwise, and where the mask is empty, the box is the whole image.
         jitter: largest displacement of each side in pixels, uniform (20 in AdaLoRA-QAT at 512 px).
+        frame_size: if the mask will not be framed, side of the `Letterboxd` frame that the image gets: the box (and
+            its jitter) is then in pixels of that frame.
     """
 
     def __init__(
-        self, keys: KeysCollection, box_key: str = "boxes", probability: float = 1.0, jitter: float = 0.0
+        self,
+        keys: KeysCollection,
+        box_key: str = "boxes",
+        probability: float = 1.0,
+        jitter: float = 0.0,
+        frame_size: int | None = None,
     ) -> None:
         super().__init__(keys)
         if not 0 <= probability <= 1:
@@ -53,16 +60,20 @@ class PromptBoxd(MapTransform, Randomizable):
         self.box_key = box_key
         self.probability = probability
         self.jitter = jitter
+        self.frame_size = frame_size
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         d = dict(data)
         for key in self.key_iterator(d):
             height, width = d[key].shape[1:]
+            side = self.frame_size or max(height, width)
+            scale = side / max(height, width)
             box = bounding_box(d[key]) if self.R.random() < self.probability else None
             if box is None:
-                box = np.array([0, 0, width, height])
+                box = np.array([0, 0, side, side])  # what the network takes for the whole image
             else:
-                box = clip_box(np.array(box) + self.R.uniform(-self.jitter, self.jitter, 4), width, height)
+                box = np.array(box) * scale + self.R.uniform(-self.jitter, self.jitter, 4)
+                box = clip_box(box, width * scale, height * scale)
             d[self.box_key] = torch.as_tensor(box, dtype=torch.float32)
         return d
 

@@ -56,9 +56,11 @@ class Letterboxd(MapTransform, InvertibleTransform):
             mode = {"mode": "nearest-exact"} if nearest else {"mode": "bilinear", "antialias": True}
             plain = F.interpolate(plain[None].float(), inner, **mode)[0]
         plain = F.pad(plain, (0, self.size - inner[1], 0, self.size - inner[0]))
-        return MetaTensor(plain, meta=image.meta, applied_operations=image.applied_operations) if isinstance(
-            image, MetaTensor
-        ) else plain
+        return (
+            MetaTensor(plain, meta=image.meta, applied_operations=image.applied_operations)
+            if isinstance(image, MetaTensor)
+            else plain
+        )
 
     def inverse(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         d = dict(data)
@@ -113,5 +115,7 @@ class MaskChannelsd(MapTransform):
             expected = "{0, 1} or {0, 255}" if self.classes == 1 else f"0 to {self.classes}"
             path = mask.meta.get("filename_or_obj", "mask") if isinstance(mask, MetaTensor) else "mask"
             found = ", ".join(f"{value:g}" for value in sorted(values)[:8])
-            raise BundleError(f"{path}: mask holds the values {found}; expected {expected} for {self.classes} class(es)")
+            raise BundleError(
+                f"{path}: mask holds the values {found}; expected {expected} for {self.classes} class(es)"
+            )
         return MetaTensor(channels, meta=mask.meta) if isinstance(mask, MetaTensor) else channels

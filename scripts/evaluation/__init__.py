@@ -4,12 +4,4 @@ from .handlers import MetricsTable, OverlaySheet
 from .metrics import METRICS, image_metrics, pixel_spacing
 from .summary import format_summary, summarize
 
-__all__ = [
-    "METRICS",
-    "MetricsTable",
-    "OverlaySheet",
-    "format_summary",
-    "image_metrics",
-    "pixel_spacing",
-    "summarize",
-]
+__all__ = ["METRICS", "MetricsTable", "OverlaySheet", "format_summary", "image_metrics", "pixel_spacing", "summarize"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from ignite.engine import Engine, Events
 
 from ..data import LoadRadiographd
 from ..data.loading import image_stem
+from ..files import write_json
 from ..reporting import overlay_panel, overlay_sheet
 from .metrics import METRICS, image_metrics, pixel_spacing
 from .summary import format_summary, summarize
@@ -73,7 +73,7 @@ class MetricsTable:
     def completed(self, engine: Engine) -> None:
         self._file.close()
         summary = summarize(self.rows)
-        (self.output_dir / "summary.json").write_text(json.dumps({"groups": summary}, indent=4) + "\n")
+        write_json(self.output_dir / "summary.json", {"groups": summary})
         print(format_summary(summary, METRICS), flush=True)
         logging.getLogger("evaluation").info("written: %s", self.output_dir / "metrics.csv")
 
@@ -124,7 +124,9 @@ class OverlaySheet:
         """One panel, captioned with id and Dice."""
         image = self.load.load_one(item["image"].meta["filename_or_obj"])[0].numpy().T
         pred, label = (result[key].cpu().numpy() > 0.5 for key in ("pred", "label"))
-        dice = image_metrics(torch.from_numpy(pred), torch.from_numpy(label), [str(i) for i in range(len(pred))])["dice"]
+        dice = image_metrics(torch.from_numpy(pred), torch.from_numpy(label), [str(i) for i in range(len(pred))])[
+            "dice"
+        ]
         return overlay_panel(image, pred, label, f"{identify(item)['id']}  Dice {dice:.3f}")
 
     def completed(self, engine: Engine) -> None:

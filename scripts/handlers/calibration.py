@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from ..quantization import calibrate
+from ..quantization import activation_quantizers, calibrate
 
 
 class Calibration:
@@ -39,3 +40,8 @@ class Calibration:
             return self.network(image, *args, **kwargs)
 
         calibrate(self.network, self.data_loader, forward, self.batches, self.percentile)
+        if idist.get_world_size() > 1:
+            # Each process saw other images; all go on with the ranges of the first.
+            for quantizer in activation_quantizers(self.network).values():
+                for bound in (quantizer.low, quantizer.high):
+                    bound.data.copy_(idist.broadcast(bound.data, src=0))

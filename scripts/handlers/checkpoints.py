@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import ignite.distributed as idist
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
@@ -91,14 +92,19 @@ class StageCheckpoint:
                 f"{self.best_path}: not written, since no epoch was validated with the final rank budget; "
                 "train longer or end the budget's schedule earlier"
             )
+        idist.barrier()  # the next stage reads the file in every process
         self.log.info("best: %.4f after epoch %d, in %s", self.best_metric, self.best_epoch, self.best_path)
 
     def save_best(self) -> None:
+        if idist.get_rank() > 0:
+            return
         network = self.network if self.export is None else self.export(self.network)
         save_weights({"model": network.state_dict()}, self.best_path)
 
     def save_last(self, trainer: Engine) -> None:
-        """Write the full state of the run."""
+        """Write the full state of the run; one process of several does."""
+        if idist.get_rank() > 0:
+            return
         save_weights(
             {
                 "model": self.network.state_dict(),

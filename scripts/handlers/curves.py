@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
+from ..files import write_json
 from ..reporting import plot_curves
 
 
@@ -41,7 +43,7 @@ class TrainingCurves:
             self.history = [row for row in json.loads(path.read_text()) if row["epoch"] < trainer.state.epoch]
 
     def iteration_completed(self, trainer: Engine) -> None:
-        self._loss_sum += float(trainer.state.output["loss"])
+        self._loss_sum += trainer.state.output["loss"].item()
         self._count += 1
 
     def epoch_completed(self, trainer: Engine) -> None:
@@ -49,6 +51,7 @@ class TrainingCurves:
         if self.evaluator.state.epoch == trainer.state.epoch:
             row |= {name: value for name, value in self.evaluator.state.metrics.items() if isinstance(value, float)}
         self.history.append(row)
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        (self.output_dir / "curves.json").write_text(json.dumps(self.history, indent=4) + "\n")
+        if idist.get_rank() > 0:
+            return
+        write_json(self.output_dir / "curves.json", self.history)
         plot_curves(self.history, self.output_dir / "curves.png", self.title)

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 
+import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
 
@@ -41,7 +42,9 @@ class Progress:
         self._loss_sum, self._loss_count = 0.0, 0
 
     def attach(self, engine: Engine) -> None:
-        """Register on a trainer or an evaluator."""
+        """Register on a trainer or an evaluator; one process of several reports."""
+        if idist.get_rank() > 0:
+            return
         engine.add_event_handler(Events.STARTED, self.started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
@@ -54,13 +57,15 @@ class Progress:
 
     def iteration_completed(self, engine: Engine) -> None:
         if isinstance(engine.state.output, Mapping) and "loss" in engine.state.output:
-            self._loss_sum += float(engine.state.output["loss"])
+            self._loss_sum += engine.state.output["loss"].item()
             self._loss_count += 1
         now = time.monotonic()
         if now - self._last_line >= self.interval_s:
             self._last_line = now
             within = (engine.state.iteration - 1) % engine.state.epoch_length + 1
-            self.log.info("%s, iteration %d/%d%s", self._position(engine), within, engine.state.epoch_length, self._loss())
+            self.log.info(
+                "%s, iteration %d/%d%s", self._position(engine), within, engine.state.epoch_length, self._loss()
+            )
 
     def epoch_completed(self, engine: Engine) -> None:
         if self._loss_count:

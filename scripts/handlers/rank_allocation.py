@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 
+import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
 from torch import nn
@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
 from ..adapters import RankAllocator, adapted_layers, rank_pattern
+from ..files import write_json
 from ..reporting import plot_rank_pattern
 
 
@@ -50,7 +51,7 @@ class RankAllocation:
         allocator: of the network's adapted layers.
         optimizer: that trains them.
         network: adapted network; a DistributedDataParallel wrapper is looked through.
-        pattern_path: JSON file {"budget": N, "ranks": {module.projection: rank}}; a heat map goes beside the logs.
+        pattern_path: JSON file {"budget": N, "ranks": {module.projection: rank}}; one process of several writes it.
         log_dir: TensorBoard folder; the heat map rank_pattern.png is written there too.
     """
 
@@ -79,9 +80,12 @@ class RankAllocation:
 
     def started(self, trainer: Engine) -> None:
         self._hook = self.optimizer.register_step_post_hook(lambda *_: self.allocator.step())
-        self._writer = SummaryWriter(str(self.log_dir))
+        if idist.get_rank() == 0:
+            self._writer = SummaryWriter(str(self.log_dir))
 
     def epoch_completed(self, trainer: Engine) -> None:
+        if self._writer is None:
+            return
         ranks = rank_pattern(self.network)["ranks"]
         self._writer.add_scalar("rank_budget", self.allocator.budget, trainer.state.epoch)
         for name, rank in ranks.items():
@@ -97,6 +101,8 @@ class RankAllocation:
 
     def completed(self, trainer: Engine) -> None:
         self._hook.remove()
+        if self._writer is None:
+            return
         self._writer.close()
         write_rank_pattern(self.network, self.pattern_path, self.log_dir / "rank_pattern.png")
 
@@ -104,8 +110,5 @@ class RankAllocation:
 def write_rank_pattern(network: nn.Module, path: Path, picture: Path) -> None:
     """Write the rank pattern of `network` as JSON and as a heat map."""
     pattern = rank_pattern(network)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(pattern, indent=4) + "\n")
-    partial.replace(path)
+    write_json(path, pattern)
     plot_rank_pattern(pattern, picture)

@@ -113,9 +113,7 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
     levels = np.linspace(-0.05, 1.1, 24)
     column = 0.5 + bend * np.sin(levels * np.pi * rng.uniform(0.8, 1.6) + rng.uniform(0, 3))
     spread = np.linspace(0.030, 0.046, len(levels)) * rng.uniform(0.9, 1.15)
-    spine = np.vstack(
-        [np.column_stack([column - spread, levels]), np.column_stack([column + spread, levels])[::-1]]
-    )
+    spine = np.vstack([np.column_stack([column - spread, levels]), np.column_stack([column + spread, levels])[::-1]])
     vertebrae = []
     pitch = (levels[1] - levels[0]) * 0.5
     for u, v, w in zip(column, levels, spread):

@@ -163,5 +163,3 @@ def film(canvas: Canvas, total: np.ndarray, rng: np.random.Generator) -> np.ndar
     image = gaussian_filter(image + noise, rng.uniform(0.25, 0.9) * canvas.size / 256)
     black, white = rng.uniform(0, 0.12), rng.uniform(0.85, 1.0)
     return np.clip(black + (white - black) * image, 0, 1)
-
-

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import BundleError
+from ..files import replacing, write_json
 from .generator import Phantom, generate_phantom
 
 COLUMNS = ("dataset", "id", "patient", "image", "mask", "view", "finding", "heart_region", "licence")
@@ -65,7 +66,7 @@ def write_phantoms(
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
-    record.write_text(json.dumps(recipe) + "\n")  # last: it says that the set is complete
+    write_json(record, recipe)  # last: it says that the set is complete
     return rows
 
 
@@ -84,6 +85,5 @@ def contact_sheet(phantoms: Sequence[Phantom], path: str | Path, columns: int = 
             inside[1:-1, 1:-1] = mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
             gray[mask & ~(inside & mask)] = colour
         sheet[top + side : top + 2 * side, left : left + side] = gray
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet).save(path)
+    with replacing(path) as partial:
+        Image.fromarray(sheet).save(partial, format="PNG")

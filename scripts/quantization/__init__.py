@@ -2,7 +2,7 @@
 
 from .fake_quantizers import ActivationFakeQuantizer, WeightFakeQuantizer
 from .layers import FakeQuantizedLayer
-from .network import calibrate, prepare, quantized_layers
+from .network import activation_quantizers, calibrate, prepare, quantized_layers
 from .policy import Precision, PrecisionPolicy
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Precision",
     "PrecisionPolicy",
     "WeightFakeQuantizer",
+    "activation_quantizers",
     "calibrate",
     "prepare",
     "quantized_layers",

@@ -62,7 +62,9 @@ class PrecisionPolicy:
             return rule["modules"], Precision()
         unknown = set(content) - {"weight", "input", "output"}
         if unknown or "weight" not in content:
-            raise BundleError(f"{self.source}: rule {dict(rule)!r} takes either precision: fp32, or weight, input, output")
+            raise BundleError(
+                f"{self.source}: rule {dict(rule)!r} takes either precision: fp32, or weight, input, output"
+            )
         wrong = [key for key, bits in content.items() if type(bits) is not int or not 2 <= bits <= 8]
         if wrong:
             raise BundleError(f"{self.source}: rule {dict(rule)!r}: {wrong[0]} takes 2 to 8 bits")

@@ -7,6 +7,8 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ..files import replacing
+
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of `width` x `height` inches that needs neither display nor global state."""
@@ -16,9 +18,6 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: str | Path, dpi: int = 110) -> None:
-    """Write the figure as PNG, beside and renamed."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, format="png", dpi=dpi)
-    partial.replace(path)
+    """Write the figure as PNG."""
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png", dpi=dpi)

@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion
 
+from ..files import replacing
+
 TRUTH, PREDICTION = (60, 220, 90), (255, 70, 70)
 MARGIN = 16
 
@@ -19,11 +21,7 @@ def outline(mask: np.ndarray) -> np.ndarray:
 
 
 def overlay_panel(
-    image: np.ndarray,
-    prediction: np.ndarray,
-    truth: np.ndarray | None = None,
-    caption: str = "",
-    side: int = 256,
+    image: np.ndarray, prediction: np.ndarray, truth: np.ndarray | None = None, caption: str = "", side: int = 256
 ) -> Image.Image:
     """One radiograph with the outlines of the predicted (red) and the true (green) mask.
 
@@ -55,6 +53,5 @@ def overlay_sheet(panels: Sequence[Image.Image], path: str | Path, columns: int 
     sheet = Image.new("RGB", (columns * width, -(-len(panels) // columns) * height))
     for i, panel in enumerate(panels):
         sheet.paste(panel, (i % columns * width, i // columns * height))
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)
+    with replacing(path) as partial:
+        sheet.save(partial, format="PNG")

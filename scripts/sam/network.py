@@ -60,9 +60,8 @@ class SAM(nn.Module):
             B x D x S/16 x S/16 embedding.
         """
         if image.ndim != 4 or image.shape[1] not in (1, 3) or image.shape[2:] != (self.image_size,) * 2:
-            raise ValueError(
-                f"image must be B x 1|3 x {self.image_size} x {self.image_size}, got {' x '.join(map(str, image.shape))}"
-            )
+            side, shape = self.image_size, " x ".join(map(str, image.shape))
+            raise ValueError(f"image must be B x 1|3 x {side} x {side}, got {shape}")
         if type(image) is not torch.Tensor:  # a subclass such as MONAI's MetaTensor would intercept every operation
             image = image.as_subclass(torch.Tensor)
         return self.image_encoder((image - self.pixel_mean) / self.pixel_std)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import BundleError, CheckpointMismatch
+from ..files import replacing
 
 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
@@ -39,14 +39,8 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
 
 def save_weights(state_dict: Mapping[str, object], path: str | Path) -> None:
     """Write `state_dict` to `path` so that the file is either the old or the new one, whole, even after a crash."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        torch.save(state_dict, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        torch.save(state_dict, partial)
 
 
 def check_fit(network: nn.Module, state_dict: Mapping[str, torch.Tensor], source: str = "checkpoint") -> None:

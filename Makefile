@@ -1,0 +1,41 @@
+# `make demo` and `make test` set up a virtual environment and do everything on a fresh machine.
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+BUNDLE := $(PYTHON) -m monai.bundle run
+
+.PHONY: demo test lint format clean
+
+$(VENV)/installed: requirements.txt
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet "torch==2.13.0"
+	$(PYTHON) -m pip install --quiet -r requirements.txt
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
+	$(PYTHON) -m pip install --quiet -r requirements-dev.txt
+	touch $@
+
+# Both stages on generated phantoms, evaluation on phantoms set apart
+demo: $(VENV)/installed
+	rm -rf eval/demo
+	$(BUNDLE) training --config_file "['configs/train.yaml','configs/demo.yaml']"
+	$(BUNDLE) evaluating --config_file "['configs/evaluate.yaml','configs/demo.yaml']"
+	@echo
+	@echo "Pictures of this run:"
+	@ls eval/demo/overlays.png eval/demo/stage1/rank_pattern.png eval/demo/stage1/curves.png eval/demo/stage2/curves.png
+	@echo "Figures: eval/demo/metrics.csv, eval/demo/summary.json; weights: eval/demo/models/"
+
+test: $(VENV)/installed-dev lint
+	$(PYTHON) -m pytest -q
+
+lint: $(VENV)/installed-dev
+	$(PYTHON) -m black --check --quiet scripts tests
+	$(PYTHON) -m isort --check-only --quiet scripts tests
+	$(PYTHON) -m flake8 scripts tests
+
+format: $(VENV)/installed-dev
+	$(PYTHON) -m isort --quiet scripts tests
+	$(PYTHON) -m black --quiet scripts tests
+
+clean:
+	rm -rf $(VENV) eval

@@ -1,0 +1,316 @@
+"""The configs, run as a user runs them, on small phantoms."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow, verify_net_in_out
+from PIL import Image
+
+from scripts.errors import BundleError, root_cause
+from scripts.phantoms import write_phantoms
+from scripts.sam.weights import read_weights
+
+ROOT = Path(__file__).parents[1]
+TARGET_RANK = 3
+SMALL = {
+    "image_size": 64,
+    "window_size": 4,
+    "rank": 6,
+    "target_rank": TARGET_RANK,
+    "epochs": 3,
+    "qat_epochs": 1,
+    "batch_size": 4,
+    "calibration_batches": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("phantoms")
+    write_phantoms(folder, 24, size=64, seed=500)
+    return folder
+
+
+def run(files: list[str], workflow_type: str, **overrides) -> ConfigWorkflow:
+    """Run a config in this process and return the workflow, whose parser holds every object of the run."""
+    workflow = ConfigWorkflow(
+        config_file=[str(ROOT / "configs" / name) for name in files],
+        workflow_type=workflow_type,
+        logging_file=str(ROOT / "configs" / "logging.conf"),
+        meta_file=str(ROOT / "configs" / "metadata.json"),
+        **{"bundle_root": str(ROOT), **overrides},
+    )
+    workflow.initialize()
+    workflow.run()
+    workflow.finalize()
+    return workflow
+
+
+@pytest.fixture(scope="module")
+def trained(phantoms, tmp_path_factory) -> dict:
+    """Both stages, run once for all tests of this module."""
+    folder = tmp_path_factory.mktemp("run")
+    paths = {
+        "dataset_dir": str(phantoms),
+        "model_dir": str(folder / "models"),
+        "output_dir": str(folder / "eval"),
+        "base_weights": str(ROOT / "models" / "sam_vit_ti_phantom.pt"),
+    }
+    workflow = run(["train.yaml"], "train", run_id="training", **paths, **SMALL)
+    return {"paths": paths, "folder": folder, "workflow": workflow}
+
+
+def test_training_writes_what_the_design_names(trained):
+    models, logs = trained["folder"] / "models", trained["folder"] / "eval"
+    assert {path.name for path in models.iterdir()} == {"stage1.pt", "model.pt", "rank_pattern.json", "split.json"}
+    for stage in ("stage1", "stage2"):
+        assert (logs / stage / "curves.png").stat().st_size > 1000
+        assert list((logs / stage).glob("events.out.tfevents.*"))
+    assert (logs / "stage1" / "rank_pattern.png").stat().st_size > 1000
+
+
+def test_budget_is_met_over_all_layers_together(trained):
+    pattern = json.loads((trained["folder"] / "models" / "rank_pattern.json").read_text())
+    ranks = list(pattern["ranks"].values())
+    assert len(ranks) == 6 * 3
+    assert sum(ranks) == pattern["budget"] == TARGET_RANK * len(ranks)
+    assert len(set(ranks)) > 1, "an adaptive budget leaves layers with different ranks"
+
+
+def test_stage2_keeps_rank_masks_and_moves_singular_values(trained):
+    stage1 = read_weights(trained["folder"] / "models" / "stage1.pt")
+    last = torch.load(trained["folder"] / "eval" / "stage2" / "last.pt", weights_only=True)
+    stage2 = last["model"]
+    moved = 0
+    for block in range(6):
+        name = f"image_encoder.blocks.{block}.attn.qkv"
+        mask = stage1[f"{name}.rank_mask"]
+        kept, final = stage1[f"{name}.adapter_lambda"][mask], stage2[f"{name}.adapter_lambda"]
+        assert final.shape == kept.shape and stage2[f"{name}.rank_mask"].all()
+        assert torch.equal(stage1[f"{name}.adapter_P"][:, mask], stage2[f"{name}.adapter_P"])
+        assert torch.equal(stage1[f"{name}.adapter_Q"][mask], stage2[f"{name}.adapter_Q"])
+        moved += int((kept != final).sum())
+    assert moved > 0
+
+
+def test_base_encoder_is_untouched_by_both_stages(trained):
+    base = read_weights(trained["paths"]["base_weights"])
+    stage1 = read_weights(trained["folder"] / "models" / "stage1.pt")
+    for key in ("image_encoder.blocks.3.attn.qkv.weight", "image_encoder.blocks.0.mlp.lin1.weight"):
+        assert torch.equal(base[key], stage1[key])
+    assert not torch.equal(base["mask_decoder.mask_tokens.weight"], stage1["mask_decoder.mask_tokens.weight"])
+
+
+def test_shipped_network_equals_the_trained_one(trained):
+    """model.pt, in the network that inference.yaml builds, against stage 2's network with its adapters."""
+    last = torch.load(trained["folder"] / "eval" / "stage2" / "last.pt", weights_only=True)
+    network = trained["workflow"].parser.get_parsed_content("qat::network_def").eval()
+    network.load_state_dict(last["model"])
+    overrides = {key: SMALL[key] for key in ("image_size", "window_size")}
+    parser = ConfigParser()
+    parser.read_config(str(ROOT / "configs" / "inference.yaml"))
+    parser.update({"bundle_root": str(ROOT), "model_dir": trained["paths"]["model_dir"], **overrides})
+    shipped = parser.get_parsed_content("network").eval()
+    image = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        # One epoch only, so the best weights are the last. Merging rounds W + dW differently, and the rounding to
+        # integers downstream can amplify that; logits of an untrained size still agree closely.
+        torch.testing.assert_close(shipped(image), network(image), atol=0.1, rtol=0)
+
+
+def test_evaluation_writes_one_row_an_image_and_a_summary(trained):
+    output = trained["folder"] / "scores"
+    network = {key: SMALL[key] for key in ("image_size", "window_size")}
+    paths = {**trained["paths"], "output_dir": str(output)}
+    del paths["base_weights"]
+    run(["evaluate.yaml"], "infer", run_id="evaluating", **paths, **network)
+    with (output / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    split = json.loads((trained["folder"] / "models" / "split.json").read_text())
+    assert {row["id"]: row["part"] for row in rows} == {name: part for part, names in split.items() for name in names}
+    assert {"id", "dataset", "part", "prompt", "dice", "iou", "nsd", "hd95", "assd"} <= set(rows[0])
+    groups = {group["part"]: group for group in json.loads((output / "summary.json").read_text())["groups"]}
+    for part, names in split.items():
+        scores = [float(row["dice"]) for row in rows if row["part"] == part]
+        assert groups[part]["n"] == len(names)
+        assert groups[part]["metrics"]["dice"]["mean"] == pytest.approx(np.mean(scores))
+    assert Image.open(output / "overlays.png").size[0] > 256
+
+
+def test_box_prompts_are_said_so_in_the_table(trained):
+    output = trained["folder"] / "box"
+    network = {key: SMALL[key] for key in ("image_size", "window_size")}
+    paths = {**trained["paths"], "output_dir": str(output)}
+    del paths["base_weights"]
+    run(["evaluate.yaml"], "infer", run_id="evaluating", prompt="box", part="test", **paths, **network)
+    with (output / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["prompt"] for row in rows} == {"box"} and {row["part"] for row in rows} == {"test"}
+
+
+def test_inference_keeps_resolution_and_geometry(trained, tmp_path):
+    import nibabel
+
+    films = tmp_path / "films"
+    (films / "ward").mkdir(parents=True)
+    wide = np.random.default_rng(0).integers(0, 4000, (90, 130)).astype(np.uint16)
+    Image.fromarray(wide).save(films / "wide.png")
+    Image.fromarray(np.repeat((wide[..., None] / 16).astype(np.uint8), 3, 2)).save(films / "ward" / "colour.jpg")
+    affine = np.diag([0.7, 0.8, 1.0, 1.0])
+    nibabel.save(nibabel.Nifti1Image(wide.T.astype(np.int16)[..., None], affine), films / "slice.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(wide.T.astype(np.int16), affine), films / "flat.nii")
+    network = {key: SMALL[key] for key in ("image_size", "window_size")}
+    out = tmp_path / "masks"
+    paths = {"dataset_dir": str(films), "output_dir": str(out), "model_dir": trained["paths"]["model_dir"]}
+    run(["inference.yaml"], "infer", **paths, **network)
+    written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+    assert written == ["flat_mask.nii.gz", "slice_mask.nii.gz", "ward/colour_mask.png", "wide_mask.png"]
+    for name in ("wide_mask.png", "ward/colour_mask.png"):
+        assert Image.open(out / name).size == (130, 90)
+        assert set(np.unique(np.asarray(Image.open(out / name)))) <= {0, 255}
+    for name, shape in (("slice", (130, 90, 1)), ("flat", (130, 90))):
+        mask = nibabel.load(out / f"{name}_mask.nii.gz")
+        assert mask.shape == shape
+        np.testing.assert_allclose(mask.affine, affine)
+
+
+def test_stage2_alone_starts_from_a_stage1_checkpoint(trained, tmp_path):
+    paths = {**trained["paths"], "model_dir": str(tmp_path), "output_dir": str(tmp_path / "eval")}
+    stage1 = trained["folder"] / "models" / "stage1.pt"
+    run(["train.yaml"], "train", run_id="stage2", stage1_weights=str(stage1), **paths, **SMALL)
+    assert (tmp_path / "model.pt").is_file() and not (tmp_path / "stage1.pt").exists()
+
+
+def test_full_policy_trains_and_its_weights_do_not_fit_the_paper_policy(trained, tmp_path):
+    paths = {**trained["paths"], "model_dir": str(tmp_path), "output_dir": str(tmp_path / "eval")}
+    stage1 = trained["folder"] / "models" / "stage1.pt"
+    policy = str(ROOT / "configs" / "policies" / "full.yaml")
+    run(["train.yaml"], "train", run_id="stage2", stage1_weights=str(stage1), policy=policy, **paths, **SMALL)
+    network = {key: SMALL[key] for key in ("image_size", "window_size")}
+    with pytest.raises(RuntimeError) as caught:
+        run(
+            ["inference.yaml"],
+            "infer",
+            dataset_dir=trained["paths"]["dataset_dir"],
+            output_dir=str(tmp_path / "out"),
+            model_dir=str(tmp_path),
+            **network,
+        )
+    cause = root_cause(caught.value)
+    assert isinstance(cause, BundleError) and "model.pt" in str(cause) and "attn.qkv" in str(cause)
+
+
+def test_resumed_run_continues_where_it_stopped(trained, tmp_path):
+    paths = {**trained["paths"], "model_dir": str(tmp_path), "output_dir": str(tmp_path / "eval")}
+    run(["train.yaml"], "train", run_id="stage1", **paths, **SMALL)
+    history = json.loads((tmp_path / "eval" / "stage1" / "curves.json").read_text())
+    first = torch.load(tmp_path / "eval" / "stage1" / "last.pt", weights_only=True)
+    workflow = run(["train.yaml"], "train", run_id="stage1", resume=True, **paths, **{**SMALL, "epochs": 3})
+    assert workflow.parser.get_parsed_content("train::trainer").state.iteration == first["trainer"]["iteration"]
+    assert workflow.parser.get_parsed_content("train::allocator").steps == first["allocator"]["steps"]
+    assert json.loads((tmp_path / "eval" / "stage1" / "curves.json").read_text()) == history
+
+
+def test_pretraining_makes_a_base_that_training_accepts(tmp_path):
+    base = tmp_path / "base.pt"
+    run(
+        ["pretrain.yaml"],
+        "train",
+        run_id="pretraining",
+        base_weights=str(base),
+        output_dir=str(tmp_path / "eval"),
+        phantoms=8,
+        validation_phantoms=4,
+        epochs=1,
+        batch_size=4,
+        image_size=64,
+        window_size=4,
+    )
+    shipped = read_weights(ROOT / "models" / "sam_vit_ti_phantom.pt")
+    assert set(read_weights(base)) == set(shipped)
+
+
+def test_several_classes_train_and_are_scored_one_by_one(tmp_path):
+    write_phantoms(tmp_path / "data", 16, size=64, seed=900, classes="organs")
+    paths = {
+        "dataset_dir": str(tmp_path / "data"),
+        "model_dir": str(tmp_path / "models"),
+        "output_dir": str(tmp_path / "eval"),
+    }
+    base = str(ROOT / "models" / "sam_vit_ti_phantom.pt")
+    run(["train.yaml"], "train", run_id="training", base_weights=base, classes=3, **paths, **{**SMALL, "epochs": 2})
+    network = {key: SMALL[key] for key in ("image_size", "window_size")}
+    names = ["right_lung", "left_lung", "heart"]
+    run(["evaluate.yaml"], "infer", run_id="evaluating", classes=3, class_names=names, **paths, **network)
+    with (tmp_path / "eval" / "metrics.csv").open() as file:
+        assert {f"dice_{name}" for name in names} <= set(next(csv.DictReader(file)))
+
+
+def test_vit_b_trains_at_least_16_6_times_fewer_parameters():
+    parser = ConfigParser()
+    parser.read_config([str(ROOT / "configs" / name) for name in ("train.yaml", "sam_vit_b.yaml")])
+    parser.update({"bundle_root": str(ROOT), "base_weights": None})
+    with torch.device("meta"):
+        account = parser.get_parsed_content("account")
+    assert account["ratio_pruned"] >= 16.6
+    assert 85e6 < account["base"] < 95e6
+
+
+@pytest.mark.parametrize("policy", ["paper", "full"])
+def test_network_def_maps_one_image_to_logits_as_the_metadata_say(policy):
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(ROOT / "configs" / "metadata.json"),
+        config_file=str(ROOT / "configs" / "inference.yaml"),
+        bundle_root=str(ROOT),
+        policy=str(ROOT / "configs" / "policies" / f"{policy}.yaml"),
+        device="cpu",
+    )
+
+
+def test_two_processes_train_together(phantoms, tmp_path):
+    overrides = {
+        **SMALL,
+        "epochs": 2,
+        "batch_size": 2,
+        "dataset_dir": phantoms,
+        "model_dir": tmp_path / "models",
+        "output_dir": tmp_path / "eval",
+        "base_weights": ROOT / "models" / "sam_vit_ti_phantom.pt",
+    }
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29517"]
+    command += ["-m", "monai.bundle", "run", "training"]
+    command += ["--config_file", "['configs/train.yaml','configs/multi_gpu.yaml']"]
+    command += [item for key, value in overrides.items() for item in (f"--{key}", str(value))]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+    pattern = json.loads((tmp_path / "models" / "rank_pattern.json").read_text())
+    assert pattern["budget"] == TARGET_RANK * 18
+    assert (tmp_path / "models" / "model.pt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("files", "workflow_type"), [(["train.yaml"], "train"), (["inference.yaml"], "infer"), (["evaluate.yaml"], "infer")]
+)
+def test_configs_have_the_properties_that_monai_requires(trained, files, workflow_type):
+    overrides = {key: SMALL[key] for key in ("image_size", "window_size")}
+    workflow = ConfigWorkflow(
+        config_file=[str(ROOT / "configs" / name) for name in files],
+        workflow_type=workflow_type,
+        logging_file=str(ROOT / "configs" / "logging.conf"),
+        meta_file=str(ROOT / "configs" / "metadata.json"),
+        bundle_root=str(ROOT),
+        **{**trained["paths"], **overrides},
+    )
+    workflow.initialize()
+    workflow.check_properties()
