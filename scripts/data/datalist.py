@@ -101,7 +101,7 @@ def split_by_patient(
         BundleError: fractions that do not fit, or a patient fixed in two parts.
     """
     unknown = set(fractions) - set(PARTS)
-    if unknown or min(fractions.values()) < 0 or abs(sum(fractions.values()) - 1) > 1e-6:
+    if not fractions or unknown or min(fractions.values()) < 0 or abs(sum(fractions.values()) - 1) > 1e-6:
         raise BundleError(f"split fractions must name {', '.join(PARTS)} and add up to 1, got {dict(fractions)}")
     parts: dict[str, list[dict]] = {part: [] for part in PARTS}
     free: dict[str, list[dict]] = defaultdict(list)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor
+from monai.data import MetaTensor, NibabelReader, PILReader, PydicomReader
 from monai.transforms import LoadImage, MapTransform
 from PIL import Image
 
@@ -19,9 +19,8 @@ NIFTI_SUFFIXES = (".nii", ".nii.gz")
 DICOM_SUFFIXES = (".dcm", ".dicom")
 IMAGE_SUFFIXES = (*RASTER_SUFFIXES, *NIFTI_SUFFIXES, *DICOM_SUFFIXES)
 
-PHOTOMETRIC_INTERPRETATION = "00280004"
-# ITU-R BT.601 luma: gray films saved as colour have equal channels, for which any weights summing to 1 are exact.
-LUMA = (0.299, 0.587, 0.114)
+# PIL modes that hold one gray channel at full depth; all others are converted to 8-bit gray (luma, without alpha).
+GRAY_MODES = ("L", "I", "I;16", "I;16B", "I;16L", "F")
 
 
 def image_suffix(path: str | Path) -> str:
@@ -70,19 +69,17 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def to_gray(array: np.ndarray, path: str) -> np.ndarray:
-    """Reduce what MONAI's readers return to W x H.
+def to_gray(image: Image.Image) -> Image.Image:
+    """One gray channel of a raster image: colour by ITU-R BT.601 luma, palettes resolved, alpha dropped."""
+    return image if image.mode in GRAY_MODES else image.convert("L")
 
-    Args:
-        array: W x H, W x H x 1 or, for colour, W x H x 3|4 (alpha is dropped).
-        path: named in errors.
-    """
-    array = np.squeeze(array, axis=tuple(axis for axis in range(2, array.ndim) if array.shape[axis] == 1))
-    if array.ndim == 3 and array.shape[2] in (3, 4):
-        array = array[..., :3] @ np.asarray(LUMA, dtype=np.float32)
-    if array.ndim != 2:
-        raise BundleError(f"{path}: expected one 2D image, got an array of {' x '.join(map(str, array.shape))}")
-    return array
+
+def is_inverted(path: str) -> bool:
+    """Whether a DICOM file stores bright as low values (MONOCHROME1)."""
+    import pydicom
+
+    header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["PhotometricInterpretation"])
+    return header.get("PhotometricInterpretation") == "MONOCHROME1"
 
 
 class LoadRadiographd(MapTransform):
@@ -96,12 +93,22 @@ class LoadRadiographd(MapTransform):
         allow_missing_keys: skip absent keys (inference has no masks).
 
     Raises:
-        BundleError: a file is missing, damaged, not 2D, or holds NaN or infinite values; names the file.
+        BundleError: a file is missing, of unknown suffix, damaged, not one gray 2D image, or holds NaN or infinite
+            values; names the file.
     """
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.load = LoadImage(image_only=True, dtype=np.float32)
+        readers = {
+            RASTER_SUFFIXES: PILReader(converter=to_gray),
+            NIFTI_SUFFIXES: NibabelReader(),
+            DICOM_SUFFIXES: PydicomReader(),
+        }
+        self.load = {
+            suffix: LoadImage(reader=reader, image_only=True, dtype=np.float32)
+            for suffixes, reader in readers.items()
+            for suffix in suffixes
+        }
 
     def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
         d = dict(data)
@@ -113,23 +120,21 @@ class LoadRadiographd(MapTransform):
         """Load the file at `path`: 1 x W x H."""
         if not Path(path).is_file():
             raise BundleError(f"{path}: no such file")
+        suffix = image_suffix(path)
+        if not suffix:
+            raise BundleError(f"{path}: unknown image suffix; supported: {', '.join(IMAGE_SUFFIXES)}")
         try:
-            image = self.load(path)
-        except Exception as error:  # MONAI collects the errors of all its readers in one RuntimeError
-            raise BundleError(f"{path}: cannot be read as an image ({reader_error(error)})") from error
-        gray = to_gray(image.numpy(), path)
+            image = self.load[suffix](path)
+            inverted = suffix in DICOM_SUFFIXES and is_inverted(path)
+        except Exception as error:  # every reader has its own family of errors for a damaged file
+            raise BundleError(f"{path}: cannot be read as an image ({first_line(error)})") from error
+        pixels = image.numpy()
+        gray = np.squeeze(pixels, axis=tuple(axis for axis in range(2, pixels.ndim) if pixels.shape[axis] == 1))
+        if gray.ndim != 2:
+            raise BundleError(f"{path}: expected one 2D image of one channel, got {' x '.join(map(str, pixels.shape))} values")
         if not np.isfinite(gray).all():
             raise BundleError(f"{path}: holds NaN or infinite values")
-        photometric = image.meta.get(PHOTOMETRIC_INTERPRETATION)
-        if isinstance(photometric, Mapping) and photometric.get("Value") == ["MONOCHROME1"]:
+        if inverted:
             gray = gray.max() + gray.min() - gray
         meta = dict(image.meta, spatial_shape=np.asarray(gray.shape), original_channel_dim=float("nan"))
         return MetaTensor(torch.from_numpy(np.ascontiguousarray(gray))[None], meta=meta)
-
-
-def reader_error(error: BaseException) -> str:
-    """The innermost reader's message: MONAI's own lists every reader it tried."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = [line for line in str(error).splitlines() if "Error" in line]
-    return lines[-1].strip() if lines else first_line(error)

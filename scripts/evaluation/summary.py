@@ -47,19 +47,19 @@ def _figures(values: Sequence[tuple[str, float]]) -> dict[str, object]:
 
 def format_summary(summary: Sequence[Mapping], metrics: Sequence[str]) -> str:
     """The summary as a plain text table, mean +- standard deviation; a figure with undefined images says how many."""
-    head = f"{'data set':<14}{'part':<12}{'prompt':<8}{'n':>5}" + "".join(f"{name:>20}" for name in metrics)
+    head = f"{'data set':<14} {'part':<12} {'prompt':<8}{'n':>5}" + "".join(f" {name:>23}" for name in metrics)
     lines = [head]
     for group in summary:
-        line = f"{group['dataset']:<14}{group['part']:<12}{group['prompt']:<8}{group['n']:>5}"
+        line = f"{group['dataset']:<14} {group['part']:<12} {group['prompt']:<8}{group['n']:>5}"
         for name in metrics:
             figures = group["metrics"].get(name)
             if figures is None or figures["mean"] is None:
-                line += f"{'-':>20}"
+                line += f" {'-':>23}"
                 continue
             text = f"{figures['mean']:.4f}"
             text += "" if figures["std"] is None else f" +- {figures['std']:.4f}"
             text += f" ({len(figures['undefined'])}?)" if figures["undefined"] else ""
-            line += f"{text:>20}"
+            line += f" {text:>23}"
         lines.append(line)
     if any(figures["undefined"] for group in summary for figures in group["metrics"].values()):
         lines.append("(k?): undefined for k images, which are named in the summary file and left out of the mean")

@@ -1,0 +1,202 @@
+"""Framing of radiographs and its inverse, masks as channels, and the deterministic pipeline of training."""
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
+from monai.transforms import Compose, Invertd, ScaleIntensityRangePercentilesd, Transposed
+from PIL import Image
+
+from scripts.data import Letterboxd, LoadRadiographd, MaskChannelsd
+from scripts.errors import BundleError
+
+
+def disc(height, width, centre, radius):
+    rows, columns = np.mgrid[:height, :width]
+    return ((rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 <= radius**2).astype(np.float32)
+
+
+def dice(a, b):
+    a, b = np.asarray(a) > 0.5, np.asarray(b) > 0.5
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def training_transforms(size, classes=1):
+    """LoadRadiographd to Letterboxd as in configs/train.yaml."""
+    return Compose(
+        [
+            LoadRadiographd(["image", "label"]),
+            ScaleIntensityRangePercentilesd("image", lower=0.5, upper=99.5, b_min=0.0, b_max=1.0, clip=True),
+            Transposed(["image", "label"], indices=[0, 2, 1]),
+            MaskChannelsd("label", classes=classes),
+            Letterboxd(["image", "label"], size=size, nearest=[False, True]),
+        ]
+    )
+
+
+# Letterbox
+
+
+@pytest.mark.parametrize(
+    "height, width, inner", [(60, 30, (48, 24)), (30, 60, (24, 48)), (20, 20, (48, 48)), (96, 10, (48, 5))]
+)
+def test_letterbox_keeps_the_aspect_and_pads_right_and_bottom(height, width, inner):
+    framed = Letterboxd("image", 48)({"image": torch.ones(1, height, width)})["image"]
+    assert framed.shape == (1, 48, 48)
+    expected = torch.zeros(48, 48)
+    expected[: inner[0], : inner[1]] = 1
+    torch.testing.assert_close(framed[0], expected)
+
+
+def test_letterbox_scales_bilinearly_as_pil_does():
+    array = np.random.default_rng(0).random((40, 80), dtype=np.float32)
+    framed = Letterboxd("image", 32)({"image": torch.from_numpy(array)[None]})["image"]
+    expected = np.asarray(Image.fromarray(array).resize((32, 16), Image.Resampling.BILINEAR))
+    np.testing.assert_allclose(framed[0, :16].numpy(), expected, atol=1e-3)
+
+
+def test_image_of_the_target_size_is_untouched():
+    array = torch.rand(2, 32, 32)
+    framed = Letterboxd("image", 32)({"image": MetaTensor(array)})["image"]
+    assert torch.equal(framed.as_tensor(), array)
+
+
+def test_nearest_keeps_the_values_of_a_mask():
+    mask = torch.from_numpy(np.random.default_rng(0).choice([0.0, 1.0, 3.0], (1, 50, 33))).float()
+    data = {"image": mask, "label": mask}
+    framed = Letterboxd(["image", "label"], 24, nearest=[False, True])(data)
+    assert set(framed["label"].unique().tolist()) == {0.0, 1.0, 3.0}
+    assert len(framed["image"].unique()) > 10
+
+
+def test_nearest_flags_must_fit_the_keys():
+    with pytest.raises(ValueError, match="1 entries for 2 keys"):
+        Letterboxd(["image", "label"], 24, nearest=[True])
+
+
+@pytest.mark.parametrize("height, width", [(150, 100), (100, 150), (333, 401), (41, 64), (64, 64)])
+def test_inverse_brings_a_prediction_back_to_the_image(height, width):
+    mask = disc(height, width, (height * 0.6, width * 0.35), min(height, width) * 0.22)
+    box = Letterboxd(["image", "label"], 128, nearest=[False, True])
+    data = box({"image": MetaTensor(torch.rand(1, height, width)), "label": MetaTensor(torch.from_numpy(mask)[None])})
+    prediction = MetaTensor(data["label"].as_tensor() * 8 - 4)  # logits
+    restored = Invertd("pred", box, orig_keys="image", nearest_interp=False)(dict(data, pred=prediction))["pred"]
+    assert restored.shape == (1, height, width)
+    assert dice(restored[0] > 0, mask) > 0.98
+    # geometry, not only overlap: the centre of mass returns to within half a pixel of the network
+    found = np.argwhere(np.asarray(restored[0]) > 0).mean(axis=0)
+    assert np.abs(found - np.argwhere(mask).mean(axis=0)).max() < 0.5 * max(1, max(height, width) / 128)
+
+
+def test_inverse_works_for_a_batch_of_different_sizes():
+    masks = [disc(80, 50, (30, 30), 15), disc(50, 90, (20, 60), 14)]
+    box = Letterboxd("image", 64)
+    loader = DataLoader(
+        Dataset([{"image": MetaTensor(torch.from_numpy(mask)[None])} for mask in masks], box), batch_size=2
+    )
+    batch = next(iter(loader))
+    batch["pred"] = MetaTensor(batch["image"].as_tensor().clone())
+    invert = Invertd("pred", box, orig_keys="image", nearest_interp=False)
+    for item, mask in zip(decollate_batch(batch), masks):
+        restored = invert(item)["pred"]
+        assert restored.shape == (1, *mask.shape)
+        assert dice(restored[0], mask) > 0.96
+
+
+def test_inverse_leaves_no_trace_of_the_padding():
+    box = Letterboxd("image", 64)
+    data = box({"image": MetaTensor(torch.ones(1, 40, 100))})
+    restored = box.inverse(data)["image"]
+    torch.testing.assert_close(restored.as_tensor(), torch.ones(1, 40, 100))
+    assert not restored.applied_operations
+
+
+# Masks
+
+
+@pytest.mark.parametrize("values", [(0, 1), (0, 255), (0,), (1,), (255,)])
+def test_binary_mask_of_either_convention_becomes_zeros_and_ones(values):
+    mask = np.random.default_rng(0).choice(values, (1, 6, 5)).astype(np.float32)
+    channels = MaskChannelsd("label")({"label": torch.from_numpy(mask)})["label"]
+    np.testing.assert_array_equal(channels.numpy(), (mask > 0).astype(np.float32))
+    assert channels.dtype == torch.float32
+
+
+def test_integer_mask_becomes_one_channel_a_class():
+    mask = np.random.default_rng(0).integers(0, 4, (1, 6, 5))
+    channels = MaskChannelsd("label", classes=3)({"label": torch.from_numpy(mask).float()})["label"]
+    np.testing.assert_array_equal(channels.numpy(), np.stack([mask[0] == k for k in (1, 2, 3)]).astype(np.float32))
+
+
+def test_absent_class_is_an_empty_channel():
+    mask = torch.tensor([[[0.0, 2.0]]])
+    channels = MaskChannelsd("label", classes=3)({"label": mask})["label"]
+    assert channels.tolist() == [[[0, 0]], [[0, 1]], [[0, 0]]]
+
+
+@pytest.mark.parametrize(
+    "values, classes, message",
+    [
+        ((0, 128, 255), 1, "values 0, 128, 255; expected {0, 1} or {0, 255}"),
+        ((0, 1, 2), 1, "values 0, 1, 2; expected"),
+        ((0, 1, 4), 3, "values 0, 1, 4; expected 0 to 3"),
+        ((0, 255), 2, "values 0, 255; expected 0 to 2"),
+        ((0, 0.5), 1, "values 0, 0.5; expected"),
+        ((-1, 0), 1, "values -1, 0; expected"),
+    ],
+)
+def test_mask_with_other_values_is_refused_with_file_and_values(values, classes, message):
+    mask = MetaTensor(torch.tensor([[list(values)]], dtype=torch.float32), meta={"filename_or_obj": "dir/odd.png"})
+    with pytest.raises(BundleError) as caught:
+        MaskChannelsd("label", classes=classes)({"label": mask})
+    assert str(caught.value).startswith("dir/odd.png: ") and message in str(caught.value)
+
+
+# The pipeline
+
+
+def test_upright_picture_stays_upright_through_the_whole_pipeline(tmp_path):
+    """Wider than high, bright in the top left corner, mask in the bottom left one."""
+    image = np.full((40, 80), 50, dtype=np.uint8)
+    image[:10, :20] = 250
+    mask = np.zeros((40, 80), dtype=np.uint8)
+    mask[25:, :20] = 255
+    Image.fromarray(image).save(tmp_path / "a.png")
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    item = training_transforms(64)({"image": str(tmp_path / "a.png"), "label": str(tmp_path / "m.png")})
+    framed, label = item["image"][0].numpy(), item["label"][0].numpy()
+    assert framed.shape == label.shape == (64, 64)
+    expected_image = np.zeros((64, 64))
+    expected_image[:8, :16] = 1
+    expected_mask = np.zeros((64, 64))
+    expected_mask[20:32, :16] = 1
+    assert np.abs(framed - expected_image).mean() < 0.01
+    np.testing.assert_array_equal(label, expected_mask)
+
+
+def test_pipeline_inverts_to_the_size_of_the_file(tmp_path):
+    mask = disc(90, 140, (50, 40), 25).astype(np.uint8)
+    Image.fromarray(mask * 200).save(tmp_path / "a.png")
+    Image.fromarray(mask * 255).save(tmp_path / "m.png")
+    transforms = training_transforms(64)
+    item = transforms({"image": str(tmp_path / "a.png"), "label": str(tmp_path / "m.png")})
+    item["pred"] = MetaTensor(item["label"].as_tensor().clone())
+    restored = Invertd("pred", transforms, orig_keys="image", nearest_interp=False)(item)["pred"]
+    # the inverse ends in the loader's axis order, x before y
+    assert restored.shape == (1, 140, 90)
+    assert dice(restored[0].numpy().T, mask) > 0.97
+
+
+def test_pipeline_of_the_training_config_is_the_one_tested_here(tmp_path):
+    parser = ConfigParser()
+    parser.read_config("configs/train.yaml")
+    parser["image_size"], parser["classes"] = 64, 3
+    image = np.random.default_rng(0).integers(0, 256, (50, 70), dtype=np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    Image.fromarray(image % 4).save(tmp_path / "m.png")
+    data = {"image": str(tmp_path / "a.png"), "label": str(tmp_path / "m.png")}
+    configured = Compose(parser.get_parsed_content("train::deterministic_transforms"))(data)
+    tested = training_transforms(64, classes=3)(data)
+    for key in ("image", "label"):
+        assert torch.equal(configured[key].as_tensor(), tested[key].as_tensor())
