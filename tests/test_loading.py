@@ -98,7 +98,7 @@ def test_colour_is_weighted_as_luma(tmp_path):
     pixels = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
     pixels[..., 0], pixels[..., 1], pixels[..., 2] = 200, 100, 50
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    np.testing.assert_allclose(load(tmp_path / "a.png").numpy(), 0.299 * 200 + 0.587 * 100 + 0.114 * 50, rtol=1e-5)
+    np.testing.assert_allclose(load(tmp_path / "a.png").numpy(), 0.299 * 200 + 0.587 * 100 + 0.114 * 50, atol=0.5)
 
 
 def test_jpeg_equals_what_pil_decodes(tmp_path):
@@ -170,7 +170,7 @@ def test_absent_key_is_skipped_only_when_allowed(tmp_path):
 @pytest.mark.parametrize("shape", [(WIDTH, HEIGHT, 5), (WIDTH, HEIGHT, 1, 6)])
 def test_nifti_volume_is_refused_by_name(tmp_path, shape):
     nibabel.save(nibabel.Nifti1Image(np.zeros(shape, np.float32), np.eye(4)), tmp_path / "volume.nii.gz")
-    with pytest.raises(BundleError, match="volume.nii.gz: expected one 2D image):
+    with pytest.raises(BundleError, match="volume.nii.gz: expected one 2D image"):
         load(tmp_path / "volume.nii.gz")
 
 
@@ -178,7 +178,7 @@ def test_nifti_volume_is_refused_by_name(tmp_path, shape):
 def test_thin_nifti_volume_is_not_taken_for_a_colour_image(tmp_path, depth):
     array = np.zeros((WIDTH, HEIGHT, depth), np.float32)
     nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "volume.nii.gz")
-    with pytest.raises(BundleError, match="volume.nii.gz: expected one 2D image):
+    with pytest.raises(BundleError, match="volume.nii.gz: expected one 2D image"):
         load(tmp_path / "volume.nii.gz")
 
 
