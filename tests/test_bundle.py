@@ -220,6 +220,59 @@ def test_resumed_run_continues_where_it_stopped(trained, tmp_path):
     assert json.loads((tmp_path / "eval" / "stage1" / "curves.json").read_text()) == history
 
 
+def damaged_image(folder: Path, film: Path, mask: Path) -> Path:
+    film.write_bytes(film.read_bytes()[:200])
+    return film
+
+
+def mask_of_three_values(folder: Path, film: Path, mask: Path) -> Path:
+    values = np.array(Image.open(mask))
+    values[:2] = 77
+    Image.fromarray(values).save(mask)
+    return mask
+
+
+def mask_of_another_size(folder: Path, film: Path, mask: Path) -> Path:
+    Image.open(mask).resize((50, 64)).save(mask)
+    return mask
+
+
+def image_without_mask(folder: Path, film: Path, mask: Path) -> Path:
+    mask.unlink()
+    return mask
+
+
+def policy_that_matches_nothing(folder: Path, film: Path, mask: Path) -> Path:
+    path = folder / "policy.yaml"
+    path.write_text("- {modules: no.such.layer, precision: fp32}\n- {modules: '*', weight: 8}\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    "harm", [damaged_image, mask_of_three_values, mask_of_another_size, image_without_mask, policy_that_matches_nothing]
+)
+def test_bad_input_is_named_before_training_starts(harm, tmp_path):
+    data = tmp_path / "data"
+    write_phantoms(data, 12, size=64, seed=700)
+    culprit = harm(tmp_path, data / "images" / "phantom_00003.png", data / "masks" / "phantom_00003.png")
+    overrides = {"policy": str(culprit)} if culprit.suffix == ".yaml" else {}
+    with pytest.raises(Exception) as caught:  # MONAI wraps it; the cause is what a user sees
+        run(
+            ["train.yaml"],
+            "train",
+            run_id="training",
+            dataset_dir=str(data),
+            model_dir=str(tmp_path / "models"),
+            output_dir=str(tmp_path / "eval"),
+            base_weights=str(ROOT / "models" / "sam_vit_ti_phantom.pt"),
+            **overrides,
+            **SMALL,
+        )
+    cause = root_cause(caught.value)
+    assert cause is not None and culprit.name in str(cause) and "\n" not in str(cause)
+    assert not list((tmp_path / "eval").rglob("last.pt"))
+
+
 def test_pretraining_makes_a_base_that_training_accepts(tmp_path):
     base = tmp_path / "base.pt"
     run(

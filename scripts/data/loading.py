@@ -131,7 +131,9 @@ class LoadRadiographd(MapTransform):
         pixels = image.numpy()
         gray = np.squeeze(pixels, axis=tuple(axis for axis in range(2, pixels.ndim) if pixels.shape[axis] == 1))
         if gray.ndim != 2:
-            raise BundleError(f"{path}: expected one 2D image of one channel, got {' x '.join(map(str, pixels.shape))} values")
+            raise BundleError(
+                f"{path}: expected one 2D image of one channel, got {' x '.join(map(str, pixels.shape))} values"
+            )
         if not np.isfinite(gray).all():
             raise BundleError(f"{path}: holds NaN or infinite values")
         if inverted:

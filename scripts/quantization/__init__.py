@@ -2,7 +2,7 @@
 
 from .fake_quantizers import ActivationFakeQuantizer, WeightFakeQuantizer
 from .layers import FakeQuantizedLayer
-from .network import activation_quantizers, calibrate, prepare, quantized_layers
+from .network import activation_quantizers, calibrate, check_policy, prepare, quantized_layers
 from .policy import Precision, PrecisionPolicy
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "WeightFakeQuantizer",
     "activation_quantizers",
     "calibrate",
+    "check_policy",
     "prepare",
     "quantized_layers",
 ]

@@ -13,7 +13,7 @@ from ..errors import BundleError
 from .fake_quantizers import ActivationFakeQuantizer
 from .layers import QUANTIZABLE, FakeQuantizedLayer
 from .observers import MinMaxObserver, PercentileObserver
-from .policy import PrecisionPolicy
+from .policy import Precision, PrecisionPolicy
 
 
 def quantized_layers(network: nn.Module) -> dict[str, FakeQuantizedLayer]:
@@ -26,6 +26,23 @@ def activation_quantizers(network: nn.Module) -> dict[str, ActivationFakeQuantiz
     return {name: module for name, module in network.named_modules() if isinstance(module, ActivationFakeQuantizer)}
 
 
+def check_policy(network: nn.Module, policy: PrecisionPolicy | Sequence | str | Path) -> dict[str, Precision]:
+    """The precision that `policy` gives each linear and convolution layer of `network`, which is left as it is.
+
+    Args:
+        network: plain or adapted network.
+        policy: a policy, its rules, or the YAML file that holds them.
+
+    Raises:
+        BundleError: the policy does not fit the network.
+    """
+    if isinstance(policy, (str, Path)):
+        policy = PrecisionPolicy.from_file(policy)
+    elif not isinstance(policy, PrecisionPolicy):
+        policy = PrecisionPolicy(policy)
+    return policy.resolve(name for name, module in network.named_modules() if isinstance(module, QUANTIZABLE))
+
+
 def prepare(network: nn.Module, policy: PrecisionPolicy | Sequence | str | Path) -> nn.Module:
     """Wrap every linear and convolution layer as the policy says. Changes `network` in place.
 
@@ -33,19 +50,14 @@ def prepare(network: nn.Module, policy: PrecisionPolicy | Sequence | str | Path)
 
     Args:
         network: plain or adapted network.
-        policy: a policy, its rules, or the YAML file that holds them.
+        policy: see `check_policy`.
 
     Raises:
         BundleError: the policy does not fit the network, or the network is quantized already.
     """
     if quantized_layers(network):
         raise BundleError("the network is already fake-quantized")
-    if isinstance(policy, (str, Path)):
-        policy = PrecisionPolicy.from_file(policy)
-    elif not isinstance(policy, PrecisionPolicy):
-        policy = PrecisionPolicy(policy)
-    names = [name for name, module in network.named_modules() if isinstance(module, QUANTIZABLE)]
-    for name, precision in policy.resolve(names).items():
+    for name, precision in check_policy(network, policy).items():
         if precision.quantized:
             network.set_submodule(name, FakeQuantizedLayer(network.get_submodule(name), precision))
     return network
