@@ -6,19 +6,13 @@ import copy
 
 import pytest
 import torch
+from conftest import NARROW, QKV, small_sam
+from peft.tuners.adalora import AdaLoraConfig, SVDLinear
 from torch import nn
 
 from scripts.adapters import AdaLoRALinear, adapt, adapted_layers, compact, merge, rank_pattern
 from scripts.errors import BundleError
-from scripts.sam import Architecture, build_sam
-
-NARROW = Architecture(32, 2, 2, (1,), prompt_dim=32, decoder_heads=4, decoder_mlp_dim=64, decoder_head_hidden=32)
-QKV = {"image_encoder.blocks.*.attn.qkv": ["q", "k", "v"]}
-
-
-def small_sam(rank: int = 4) -> nn.Module:
-    torch.manual_seed(0)
-    return adapt(build_sam(NARROW, 64), QKV, rank=rank, alpha=8)
+from scripts.sam import build_sam
 
 
 def wake(network: nn.Module, seed: int = 0) -> nn.Module:
@@ -46,6 +40,26 @@ def test_forward_is_the_textbook_formula():
         dense = 0.5 * P @ torch.diag(layer.adapter_lambda[3 * g : 3 * g + 3]) @ Q
         expected[:, 4 * g : 4 * g + 4] += x @ dense.T
     torch.testing.assert_close(layer(x), expected)
+
+
+def test_increment_of_one_projection_equals_pefts():
+    """PEFT divides alpha by the rank plus 1e-5."""
+    config = AdaLoraConfig(init_r=4, target_r=2, total_step=10, lora_alpha=8)
+    theirs = SVDLinear(nn.Linear(10, 12), "default", config, r=4, lora_alpha=8)
+    ours = AdaLoRALinear(theirs.get_base_layer(), ["out"], 4, scaling=8 / 4)
+    ours.adapter_lambda.data.normal_()
+    with torch.no_grad():
+        theirs.lora_B["default"].copy_(ours.adapter_P)
+        theirs.lora_E["default"].copy_(ours.adapter_lambda[:, None])
+        theirs.lora_A["default"].copy_(ours.adapter_Q)
+    x = torch.randn(5, 10)
+    torch.testing.assert_close(ours.delta_weight(), theirs.get_delta_weight("default"), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours(x), theirs(x), rtol=1e-4, atol=1e-5)
+
+
+def test_alpha_over_rank_scales_the_increment():
+    for rank in (2, 4):
+        assert {layer.scaling for layer in adapted_layers(small_sam(rank)).values()} == {8 / rank}
 
 
 def test_each_projection_has_its_own_triplets():
@@ -121,6 +135,18 @@ def test_only_adapters_train_in_the_encoder():
     assert any(p.requires_grad for p in network.mask_decoder.parameters())
 
 
+def test_training_moves_adapters_and_leaves_the_encoders_base_bit_by_bit():
+    network = small_sam().train()
+    before = {name: parameter.detach().clone() for name, parameter in network.image_encoder.named_parameters()}
+    optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=1e-2, weight_decay=0.1)
+    for _ in range(2):  # lambda starts at 0, so that P and Q have a gradient only from the second step on
+        optimizer.zero_grad()
+        network(torch.rand(1, 1, 64, 64)).square().mean().backward()
+        optimizer.step()
+    for name, parameter in network.image_encoder.named_parameters():
+        assert torch.equal(parameter, before[name]) != (".adapter_" in name)
+
+
 def test_state_survives_copy_and_state_dict():
     network, image = wake(small_sam()), torch.rand(1, 1, 64, 64)
     torch.manual_seed(1)
@@ -139,6 +165,8 @@ def test_state_survives_copy_and_state_dict():
         (QKV, 0, "at least 1, got 0"),
         (QKV, -3, "got -3"),
         (QKV, 33, "33"),
+        ({"image_encoder.patch_embed.proj": ["q"]}, 4, "Conv2d"),
+        ({"*.attn.qkv": ["q", "k", "v"], "*.blocks.0.attn.qkv": ["q"]}, 4, "AdaLoRALinear"),
     ],
 )
 def test_impossible_adapters_are_refused(targets, rank, message):
@@ -149,3 +177,12 @@ def test_impossible_adapters_are_refused(targets, rank, message):
 def test_freezing_what_does_not_exist_is_refused():
     with pytest.raises(BundleError, match="encoder_image"):
         adapt(build_sam(NARROW, 64), QKV, rank=2, alpha=8, freeze=["encoder_image.*"])
+
+
+@pytest.mark.parametrize(
+    ("projections", "ranks", "message"),
+    [([], 2, "0 projections"), (["a"] * 5, 2, "5 projections"), (["a", "b"], [2], "one"), (["a", "b"], [2, -1], "-1")],
+)
+def test_layer_refuses_projections_and_ranks_that_do_not_fit(projections, ranks, message):
+    with pytest.raises(ValueError, match=message):
+        AdaLoRALinear(nn.Linear(10, 12), projections, ranks)

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
-from torch import nn
+from conftest import NARROW, QKV, small_sam
 
-from scripts.adapters import adapt
+from scripts.adapters import adapt, adapted_layers, compact
 from scripts.errors import BundleError
 from scripts.losses import DiceBCELoss
-from scripts.parameters import parameter_account, parameter_groups, train_only
-from scripts.sam import Architecture, build_sam
+from scripts.parameters import parameter_account, parameter_groups, print_account, train_only
+from scripts.sam import build_sam
 
-NARROW = Architecture(32, 2, 2, (1,), prompt_dim=32, decoder_heads=4, decoder_mlp_dim=64, decoder_head_hidden=32)
 GROUPS = [
     {"patterns": ["*.adapter_*"], "lr": 1e-2},
     {"patterns": ["mask_decoder.*", "prompt_encoder.*"], "lr": 1e-3, "weight_decay": 0.5},
 ]
 
 
-def adapted() -> nn.Module:
-    return adapt(build_sam(NARROW, 64), {"*.attn.qkv": ["q", "k", "v"]}, rank=4, alpha=4)
-
-
 def test_groups_hold_every_trainable_parameter_once():
-    network = adapted()
+    network = small_sam()
     groups = parameter_groups(network, GROUPS)
     members = [id(p) for group in groups for p in group["params"]]
     assert sorted(members) == sorted(id(p) for p in network.parameters() if p.requires_grad)
@@ -34,16 +31,16 @@ def test_groups_hold_every_trainable_parameter_once():
 
 def test_trainable_parameter_without_a_group_is_named():
     with pytest.raises(BundleError, match="prompt_encoder"):
-        parameter_groups(adapted(), GROUPS[:1])
+        parameter_groups(small_sam(), GROUPS[:1])
 
 
 def test_group_without_parameters_is_named():
     with pytest.raises(BundleError, match="quantizer"):
-        parameter_groups(adapted(), [{"patterns": ["*quantizer*"], "lr": 1.0}, {"patterns": ["*"], "lr": 1.0}])
+        parameter_groups(small_sam(), [{"patterns": ["*quantizer*"], "lr": 1.0}, {"patterns": ["*"], "lr": 1.0}])
 
 
 def test_train_only_never_thaws():
-    network = train_only(adapted(), ["*.adapter_lambda", "image_encoder.neck.*"])
+    network = train_only(small_sam(), ["*.adapter_lambda", "image_encoder.neck.*"])
     trained = {name for name, p in network.named_parameters() if p.requires_grad}
     assert trained == {f"image_encoder.blocks.{i}.attn.qkv.adapter_lambda" for i in range(2)}
     with pytest.raises(BundleError, match="nothing_here"):
@@ -51,7 +48,7 @@ def test_train_only_never_thaws():
 
 
 def test_account_adds_up_by_hand():
-    network = adapted()
+    network = small_sam()
     plain = sum(p.numel() for p in build_sam(NARROW, 64).parameters())
     account = parameter_account(network, target_budget=12)
     per_triplet = 32 + 32 + 1
@@ -61,6 +58,45 @@ def test_account_adds_up_by_hand():
     decoder = sum(p.numel() for n, p in network.named_parameters() if p.requires_grad and "image_encoder" not in n)
     assert account["trainable"] == decoder + account["adapters"]
     assert account["ratio_pruned"] == pytest.approx(plain / (decoder + 12 * per_triplet))
+
+
+def test_account_of_compacted_network_is_what_the_full_one_foretold():
+    network = small_sam()
+    for layer in adapted_layers(network).values():
+        layer.rank_mask[::2] = False
+    foretold = parameter_account(network, target_budget=12)
+    real = parameter_account(compact(network), target_budget=12)
+    assert real["adapters"] == foretold["adapters_pruned"]
+    assert real["base"] == foretold["base"] and real["triplets"] == 12
+
+
+def test_vit_b_trains_16_times_fewer_parameters_than_it_has():
+    """The paper's reduction: SAM ViT-B, q, k and v from rank 48 to 32 on average, with decoder and prompt encoder."""
+    with torch.device("meta"):
+        network = adapt(build_sam("vit_b", 512), QKV, rank=48, alpha=48)
+    account = parameter_account(network, target_budget=32 * 12 * 3)
+    assert account["triplets"] == 48 * 12 * 3
+    assert account["adapters"] == account["triplets"] * (768 + 768 + 1)
+    assert account["adapters_pruned"] == 32 * 12 * 3 * (768 + 768 + 1)
+    assert account["ratio_pruned"] >= 16.6 > account["ratio"]
+
+
+def test_printed_account_shows_the_counts(capsys):
+    account = print_account(small_sam(), target_budget=12)
+    printed = capsys.readouterr().out
+    for key in ("base", "adapters", "adapters_pruned", "trainable", "trainable_pruned"):
+        assert f"{account[key]:,}" in printed
+    assert f"{account['ratio_pruned']:.2f} x" in printed
+
+
+def test_first_matching_group_takes_a_parameter_and_a_parallel_wrapper_is_looked_through():
+    network = small_sam()
+    groups = [{"patterns": ["*.adapter_lambda"], "lr": 1.0}, {"patterns": ["*"], "lr": 2.0}]
+    for subject in (network, SimpleNamespace(module=network)):
+        first, rest = parameter_groups(subject, groups)
+        assert {id(p) for p in first["params"]} == {id(x.adapter_lambda) for x in adapted_layers(network).values()}
+        trainable = sum(p.requires_grad for p in network.parameters())
+        assert len(rest["params"]) == trainable - 2 and rest["lr"] == 2.0
 
 
 def test_loss_is_dice_plus_binary_cross_entropy_by_hand():

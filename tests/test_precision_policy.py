@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import QKV
 
+from scripts.adapters import adapt
 from scripts.errors import BundleError
-from scripts.quantization import Precision, PrecisionPolicy, prepare, quantized_layers
+from scripts.quantization import Precision, PrecisionPolicy, check_policy, prepare, quantized_layers
 from scripts.quantization.layers import QUANTIZABLE
 from scripts.sam import build_sam
 
@@ -78,8 +80,27 @@ def test_policy_file_is_named_in_errors(tmp_path, text):
 )
 def test_shipped_policies_leave_in_fp32_what_they_say(architecture, policy, kept):
     with torch.device("meta"):
-        network = build_sam(architecture, 256)
+        network = adapt(build_sam(architecture, 256), QKV, rank=4, alpha=4)
         names = {name for name, module in network.named_modules() if isinstance(module, QUANTIZABLE)}
         prepare(network, POLICIES / f"{policy}.yaml")
     fp32 = names - set(quantized_layers(network))
-    assert fp32 == {name for name in names if any(part in f"{name}" for part in kept)}
+    assert fp32 == {name for name in names if any(part in name for part in kept)}
+    assert sum(name.endswith(".attn.qkv") for name in fp32) == (
+        len(network.image_encoder.blocks) if policy == "paper" else 0
+    )
+    # 7 bits of weight on CPUs without VNNI; transposed convolutions and the unused quality head keep float inputs.
+    for name, layer in quantized_layers(network).items():
+        assert layer.weight_quantizer.bits == 7
+        floating = "output_upscaling" in name or "iou_prediction_head" in name
+        assert (layer.input_quantizer is None) == floating
+        convolution = name.startswith(("image_encoder.patch_embed", "image_encoder.neck"))
+        assert (layer.output_quantizer is not None) == convolution
+
+
+def test_policy_is_checked_without_changing_the_network():
+    with torch.device("meta"):
+        network = build_sam("vit_ti", 256)
+    precisions = check_policy(network, POLICIES / "full.yaml")
+    assert not quantized_layers(network)
+    assert set(precisions) == {name for name, module in network.named_modules() if isinstance(module, QUANTIZABLE)}
+    assert check_policy(network, [{"modules": "*", "weight": 5}])["image_encoder.patch_embed.proj"] == Precision(5)

@@ -6,15 +6,16 @@ import copy
 
 import pytest
 import torch
+from conftest import NARROW, small_sam
 from torch import nn
 from torch.ao.quantization.observer import MinMaxObserver as TorchMinMax
 from torch.nn import functional as F
 from torchao.quantization.granularity import PerAxis
 from torchao.quantization.observer import AffineQuantizedMinMaxObserver
-from torchao.quantization.quant_primitives import MappingType, ZeroPointDomain
+from torchao.quantization.quant_primitives import MappingType, ZeroPointDomain, choose_qparams_affine
 
-from scripts.adapters import AdaLoRALinear, adapt, adapted_layers
-from scripts.errors import BundleError
+from scripts.adapters import AdaLoRALinear, adapted_layers, rank_pattern
+from scripts.errors import BundleError, CheckpointMismatch
 from scripts.quantization import (
     ActivationFakeQuantizer,
     FakeQuantizedLayer,
@@ -26,9 +27,9 @@ from scripts.quantization import (
 )
 from scripts.quantization.observers import MinMaxObserver, PercentileObserver
 from scripts.quantization.qparams import affine_qparams, dequantize, quantize, signed_range, symmetric_scale
-from scripts.sam import Architecture, build_sam
+from scripts.sam import build_sam, save_weights
+from scripts.stages import quantization_aware
 
-NARROW = Architecture(32, 2, 2, (1,), prompt_dim=32, decoder_heads=4, decoder_mlp_dim=64, decoder_head_hidden=32)
 RULES = [{"modules": "prompt_encoder.*", "precision": "fp32"}, {"modules": "*", "weight": 7, "input": 8}]
 
 
@@ -66,6 +67,27 @@ def test_activation_qparams_equal_torchs_observer(low, high):
     ours = affine_qparams(torch.tensor([low]), torch.tensor([high]), 8)
     torch.testing.assert_close(ours[0], scale)
     assert int(ours[1].round()) == int(zero_point)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("seed", range(3))
+def test_activation_qparams_equal_torchaos_on_random_tensors(seed, bits):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(50, 7, generator=generator) * 10.0 ** (seed - 1) + seed
+    scale, zero_point = choose_qparams_affine(x, MappingType.ASYMMETRIC, x.shape, torch.uint8, 0, 2**bits - 1)
+    ours = affine_qparams(x.min().view(1), x.max().view(1), bits)
+    assert float(ours[0]) == pytest.approx(float(scale), rel=1e-6)
+    assert int(ours[1].round()) == int(zero_point)
+
+
+def test_activation_fake_quantizer_equals_torchs():
+    x = torch.randn(400) * 3 + 1
+    quantizer = calibrated(ActivationFakeQuantizer(8), x)
+    scale, zero_point = (float(value) for value in quantizer.qparams())
+    wider = x * 1.5  # some values are clipped
+    expected = torch.fake_quantize_per_tensor_affine(wider, scale, round(zero_point), 0, 255)
+    torch.testing.assert_close(quantizer(wider), expected)
+    assert (quantizer(wider) < wider - scale).any() and len(quantizer(wider).unique()) <= 256
 
 
 def test_quantize_and_dequantize_by_table():
@@ -118,6 +140,32 @@ def test_activation_gradients_follow_the_straight_through_formulas():
     assert float(quantizer.high.grad) == pytest.approx(by_rounding + below + above, abs=1e-4)
     # Widening the range by d on both sides moves a value clipped above by d, one clipped below by -d.
     assert above == pytest.approx(float(upstream[4]), abs=5e-3) and below == pytest.approx(0.0, abs=5e-3)
+
+
+@pytest.mark.parametrize(("value", "low", "high"), [(-9.0, 1.0, 0.0), (9.0, 0.0, 1.0)])
+def test_clipped_value_hands_its_whole_gradient_to_the_bound_it_was_clipped_to(value, low, high):
+    """The clipped output is the bound itself; exact where the zero point, here 64, needs no rounding."""
+    quantizer = calibrated(ActivationFakeQuantizer(8), torch.tensor([-64 / 32, 191 / 32]))
+    quantizer(torch.tensor([value])).sum().backward()
+    assert float(quantizer.low.grad) == pytest.approx(low, abs=1e-6)
+    assert float(quantizer.high.grad) == pytest.approx(high, abs=1e-6)
+    # Numerically: moving both bounds by the same whole step moves the output by that step.
+    step, before = 1 / 32, float(quantizer(torch.tensor([value])))
+    quantizer.low.data += step
+    quantizer.high.data += step
+    assert float(quantizer(torch.tensor([value]))) - before == pytest.approx(step, abs=1e-6)
+
+
+def test_value_inside_hands_its_rounding_error_to_the_scale():
+    """LSQ: d out / d scale = round(x / s) - x / s, and the scale is (high - low) / 255."""
+    quantizer = calibrated(ActivationFakeQuantizer(8), torch.tensor([-64 / 32, 191 / 32]))
+    x = torch.tensor([0.73 / 32, -20.4 / 32, 100.2 / 32])
+    upstream = torch.tensor([1.0, -2.0, 0.5])
+    (quantizer(x) * upstream).sum().backward()
+    errors = torch.tensor([1 - 0.73, -20 + 20.4, 100 - 100.2])
+    expected = float((errors * upstream).sum()) / 255
+    assert float(quantizer.high.grad) == pytest.approx(expected, abs=1e-6)
+    assert float(quantizer.low.grad) == pytest.approx(-expected, abs=1e-6)
 
 
 def integer_layer(layer: nn.Module, wrapper: FakeQuantizedLayer, x: torch.Tensor) -> torch.Tensor:
@@ -176,6 +224,38 @@ def test_adapted_layer_trains_through_its_merged_weight():
     assert wrapper.layer.weight.grad is None
 
 
+def test_adapted_layer_is_quantized_as_the_layer_it_merges_into():
+    adapted, x = adapted_linear(), torch.randn(20, 12)
+    dense = nn.Linear(12, 9)
+    dense.weight.data = adapted.weight + torch.cat(
+        [
+            adapted.adapter_P[:, i : i + 2] @ adapted.adapter_lambda[i : i + 2].diag() @ adapted.adapter_Q[i : i + 2]
+            for i in (0, 2, 4)
+        ]
+    )
+    dense.bias = adapted.bias
+    ours, plain = (calibrated(FakeQuantizedLayer(layer, Precision(7, 8)), x) for layer in (adapted, dense))
+    torch.testing.assert_close(ours(x), plain(x))
+    base = nn.functional.linear(x, adapted.weight, adapted.bias)
+    assert (ours(x) - base).abs().mean() > 10 * (ours(x) - adapted(x)).abs().mean()
+
+
+def test_bias_gradient_passes_straight_through():
+    wrapper, x = FakeQuantizedLayer(nn.Linear(12, 5), Precision(7, 8)), torch.randn(20, 12)
+    upstream = torch.randn(20, 5)
+    (calibrated(wrapper, x)(x) * upstream).sum().backward()
+    torch.testing.assert_close(wrapper.layer.bias.grad, upstream.sum(0))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), nn.ConvTranspose2d(4, 4, 2, groups=2), nn.LayerNorm(4)],
+)
+def test_layers_without_an_integer_counterpart_are_refused(layer):
+    with pytest.raises((ValueError, TypeError), match="cannot quantize"):
+        FakeQuantizedLayer(layer, Precision(8, 8))
+
+
 def test_uncalibrated_quantizer_passes_activations_through():
     x = torch.randn(3, 7)
     assert torch.equal(ActivationFakeQuantizer(8)(x), x)
@@ -205,6 +285,40 @@ def test_calibration_without_data_is_refused():
         calibrate(nn.Linear(2, 2), [], lambda batch: None, 4)
 
 
+@pytest.mark.parametrize("percentile", [0, 50, 100.1])
+def test_percentile_that_is_none_is_refused(percentile):
+    with pytest.raises(BundleError, match="percentile"):
+        PercentileObserver(percentile)
+
+
+def test_percentile_observer_sorts_no_more_values_than_its_sample(monkeypatch):
+    lengths, sort = [], torch.Tensor.sort
+    monkeypatch.setattr(torch.Tensor, "sort", lambda values: lengths.append(len(values)) or sort(values))
+    PercentileObserver(99.0, sample=10).observe(torch.rand(19))
+    assert lengths[0] <= 10
+
+
+def test_calibration_uses_as_many_batches_as_it_is_told_and_restores_the_mode():
+    layer, used = FakeQuantizedLayer(nn.Linear(3, 3), Precision(8, 8)).train(), []
+
+    def forward(x):
+        used.append((layer.training, torch.is_grad_enabled()))
+        return layer(x)
+
+    batches = [torch.full((1, 3), value) for value in (-1.0, 2.0, 50.0)]
+    calibrate(layer, batches, forward, 2, percentile=None)
+    assert used == [(False, False)] * 2 and layer.training
+    assert float(layer.input_quantizer.low) == -1.0 and float(layer.input_quantizer.high) == 2.0
+
+
+def test_failed_calibration_leaves_the_network_as_it_was():
+    layer = FakeQuantizedLayer(nn.Linear(3, 3), Precision(8, 8)).train()
+    for batches, forward in (([], layer), ([torch.zeros(1, 4)], layer)):
+        with pytest.raises((BundleError, RuntimeError)):
+            calibrate(layer, batches, forward, 1)
+        assert layer.training and layer.input_quantizer.observer is None
+
+
 def test_quantizing_twice_is_refused():
     network = prepare(build_sam(NARROW, 64), RULES)
     with pytest.raises(BundleError, match="already"):
@@ -213,7 +327,7 @@ def test_quantizing_twice_is_refused():
 
 def test_whole_network_is_quantized_but_for_layers_that_see_no_data():
     torch.manual_seed(0)
-    network = adapt(build_sam(NARROW, 64), {"*.attn.qkv": ["q", "k", "v"]}, rank=2, alpha=4)
+    network = small_sam(rank=2)
     for layer in adapted_layers(network).values():
         layer.adapter_lambda.data.normal_()
     image = torch.rand(2, 1, 64, 64)
@@ -225,3 +339,42 @@ def test_whole_network_is_quantized_but_for_layers_that_see_no_data():
     after = network(image)
     assert 0 < (after - before).abs().max() < 0.2 * before.std() + 0.2
     assert not any(p.requires_grad for name in idle for p in network.get_submodule(name).input_quantizer.parameters())
+
+
+def test_quantized_network_is_restored_whole_from_its_state_dict():
+    image = torch.rand(1, 1, 64, 64)
+    trained = prepare(small_sam(), RULES).eval()
+    calibrate(trained, [image], trained, 1)
+    fresh = prepare(small_sam(), RULES).eval()
+    assert not torch.equal(fresh(image), trained(image))
+    fresh.load_state_dict(trained.state_dict())
+    assert torch.equal(fresh(image), trained(image))
+
+
+def test_second_stage_starts_from_the_pruned_first_and_trains_only_what_it_should(tmp_path):
+    first = small_sam()
+    for i, layer in enumerate(adapted_layers(first).values()):
+        layer.adapter_lambda.data.normal_()
+        layer.rank_mask[:: 2 + i] = False
+        layer.adapter_lambda.data *= layer.rank_mask
+    save_weights(first.state_dict(), tmp_path / "stage1.pt")
+    rules = tmp_path / "policy.yaml"
+    rules.write_text("- {modules: prompt_encoder.*, precision: fp32}\n- {modules: '*', weight: 8, input: 8}\n")
+    image = torch.rand(1, 1, 64, 64)
+    second = quantization_aware(small_sam(), tmp_path / "stage1.pt", rules, ["*.adapter_lambda", "*_quantizer.high"])
+    trained = {name for name, p in second.named_parameters() if p.requires_grad}
+    assert trained and all(name.endswith(("adapter_lambda", "_quantizer.high")) for name in trained)
+    kept = rank_pattern(first)["ranks"]
+    assert {name.replace(".layer.", "."): rank for name, rank in rank_pattern(second)["ranks"].items()} == kept
+    assert all(layer.rank_mask.all() for layer in adapted_layers(second).values())
+    calibrate(second, [image], second, 1)
+    difference = (second.eval()(image) - first.eval()(image)).std()
+    assert 0 < difference < 0.2 * first(image).std()
+    second(image).square().mean().backward()
+    assert all(layer.adapter_lambda.grad.abs().min() > 0 for layer in adapted_layers(second).values())
+
+
+def test_second_stage_names_the_file_of_weights_that_do_not_fit(tmp_path):
+    save_weights(small_sam(rank=2).state_dict(), tmp_path / "stage1.pt")
+    with pytest.raises(CheckpointMismatch, match="stage1.pt.*adapter_P"):
+        quantization_aware(small_sam(), tmp_path / "stage1.pt", tmp_path / "policy.yaml", ["*"])

@@ -2,69 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 import torch
+from conftest import NARROW, official, randomize
+from monai.data import MetaTensor
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from scripts.errors import BundleError, CheckpointMismatch, root_cause
-from scripts.sam import ARCHITECTURES, Architecture, build_sam, dividing_window, load_base_weights, save_weights
-from scripts.sam.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
-from scripts.sam.weights import read_weights, resize_relative
-
-NARROW = Architecture(32, 2, 2, (1,), prompt_dim=32, decoder_heads=4, decoder_mlp_dim=64, decoder_head_hidden=32)
-
-
-def randomize(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Random parameters everywhere: SAM leaves relative positions at zero, which would hide mistakes."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
-    return network.eval()
-
-
-def official(image_size: int, architecture: Architecture = NARROW) -> nn.ModuleDict:
-    """The components as segment_anything/build_sam.py puts them together."""
-    grid = image_size // 16
-    return nn.ModuleDict(
-        {
-            "image_encoder": ImageEncoderViT(
-                depth=architecture.depth,
-                embed_dim=architecture.embed_dim,
-                img_size=image_size,
-                mlp_ratio=4,
-                norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-                num_heads=architecture.num_heads,
-                patch_size=16,
-                qkv_bias=True,
-                use_rel_pos=True,
-                global_attn_indexes=architecture.global_attn_indexes,
-                window_size=14,
-                out_chans=architecture.prompt_dim,
-            ),
-            "prompt_encoder": PromptEncoder(
-                embed_dim=architecture.prompt_dim,
-                image_embedding_size=(grid, grid),
-                input_image_size=(image_size, image_size),
-                mask_in_chans=16,
-            ),
-            "mask_decoder": MaskDecoder(
-                num_multimask_outputs=3,
-                transformer=TwoWayTransformer(
-                    depth=2,
-                    embedding_dim=architecture.prompt_dim,
-                    mlp_dim=architecture.decoder_mlp_dim,
-                    num_heads=architecture.decoder_heads,
-                ),
-                transformer_dim=architecture.prompt_dim,
-                iou_head_depth=3,
-                iou_head_hidden_dim=architecture.decoder_head_hidden,
-            ),
-        }
-    ).eval()
+from scripts.errors import BundleError
+from scripts.sam import ARCHITECTURES, Architecture, build_sam, dividing_window
+from scripts.sam.modeling import MaskDecoder, TwoWayTransformer
 
 
 def official_masks(parts: nn.ModuleDict, embedding: torch.Tensor, boxes: torch.Tensor, multimask: bool) -> torch.Tensor:
@@ -122,6 +69,23 @@ def test_class_channels_are_sams_multimask_tokens(pair):
     torch.testing.assert_close(classes.decode(embedding, BOXES), expected, atol=1e-4, rtol=1e-4)
 
 
+def test_more_than_three_class_channels_are_multimask_tokens_of_a_larger_sam_decoder():
+    network = randomize(build_sam(NARROW, 64, out_channels=5))
+    parts = official(64)
+    parts["mask_decoder"] = MaskDecoder(
+        num_multimask_outputs=5,
+        transformer=TwoWayTransformer(depth=2, embedding_dim=32, mlp_dim=64, num_heads=4),
+        transformer_dim=32,
+        iou_head_depth=3,
+        iou_head_hidden_dim=32,
+    ).eval()
+    parts.load_state_dict(network.state_dict())
+    embedding, boxes = network.encode(torch.rand(3, 1, 64, 64)), BOXES / 5
+    logits = network.decode(embedding, boxes)
+    assert logits.shape == (3, 5, 64, 64)
+    torch.testing.assert_close(logits, official_masks(parts, embedding, boxes, True), atol=1e-4, rtol=1e-4)
+
+
 def test_one_embedding_serves_many_boxes(pair):
     network, _ = pair
     embedding = network.encode(torch.rand(1, 1, 320, 320))
@@ -143,6 +107,14 @@ def test_gray_image_equals_the_same_image_as_rgb(pair):
     torch.testing.assert_close(network(gray), network(gray.expand(-1, 3, -1, -1)))
 
 
+def test_meta_tensor_gives_the_logits_of_its_plain_tensor(pair):
+    network, _ = pair
+    image = torch.rand(1, 1, 320, 320)
+    logits = network(MetaTensor(image))
+    assert type(logits) is torch.Tensor and torch.equal(logits, network(image))
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 def test_traced_network_agrees(pair):
     network, _ = pair
     with torch.no_grad():
@@ -171,9 +143,28 @@ def test_every_trainable_parameter_gets_a_gradient():
         assert idle == []
 
 
+def test_gradient_checkpointing_computes_each_block_again_in_the_backward_pass():
+    network = randomize(build_sam(NARROW, 64, gradient_checkpointing=True)).train()
+    calls = []
+    for block in network.image_encoder.blocks:
+        block.register_forward_pre_hook(lambda module, _: calls.append(module))
+    loss = network(torch.rand(1, 1, 64, 64)).square().mean()
+    assert calls == list(network.image_encoder.blocks)
+    loss.backward()
+    assert len(calls) == 2 * len(network.image_encoder.blocks)
+    network.eval()(torch.rand(1, 1, 64, 64))
+    assert len(calls) == 3 * len(network.image_encoder.blocks)
+
+
 @pytest.mark.parametrize(("size", "window"), [(256, 16), (448, 14), (512, 16), (768, 12), (1024, 16), (224, 14)])
 def test_default_window_divides_the_token_grid(size, window):
     assert dividing_window(size // 16) == window and (size // 16) % window == 0
+
+
+def test_default_window_is_the_divisor_nearest_to_sams_or_sams_own():
+    for grid in range(1, 129):
+        distances = {abs(window - 14): window for window in range(21, 6, -1) if grid % window == 0}
+        assert dividing_window(grid) == (distances[min(distances)] if distances else 14)
 
 
 def attention_flops(window: int, grid: int, dim: int) -> int:
@@ -219,96 +210,20 @@ def test_images_of_another_shape_are_refused(shape):
         build_sam(NARROW, 64)(torch.rand(shape))
 
 
+@pytest.mark.parametrize("shape", [(3, 4), (1, 4), (2, 2), (4,)])
+def test_boxes_that_do_not_pair_with_the_embeddings_are_refused(shape):
+    network = build_sam(NARROW, 64)
+    with pytest.raises(ValueError, match="2 embeddings"):
+        network.decode(torch.rand(2, 32, 4, 4), torch.zeros(shape))
+
+
+def test_no_class_channels_are_refused():
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        build_sam(NARROW, 64, out_channels=0)
+
+
 def test_official_parameter_counts():
     """SAM ViT-B has 93.7 million parameters (Kirillov et al., 2023)."""
     with torch.device("meta"):
         assert round(sum(p.numel() for p in build_sam("vit_b", 1024, window_size=14).parameters()) / 1e6, 1) == 93.7
     assert set(ARCHITECTURES) == {"vit_ti", "vit_b", "vit_l", "vit_h"}
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """A checkpoint of the official layout: bare state dict, larger input, windows of 14."""
-    path = tmp_path_factory.mktemp("weights") / "sam_narrow.pth"
-    parts = randomize(official(448), seed=3)
-    torch.save(parts.state_dict(), path)
-    return path
-
-
-def test_official_checkpoint_of_the_same_size_loads_bit_by_bit(checkpoint):
-    network = build_sam(NARROW, 448, window_size=14, weights=checkpoint)
-    for key, value in read_weights(checkpoint).items():
-        assert torch.equal(network.state_dict()[key], value)
-
-
-def test_positions_are_resized_to_another_input(checkpoint):
-    network = build_sam(NARROW, 256, weights=checkpoint).eval()
-    state, original = network.state_dict(), read_weights(checkpoint)
-    resized = {key for key in original if original[key].shape != state[key].shape}
-    assert resized == {
-        "image_encoder.pos_embed",
-        *(f"image_encoder.blocks.{i}.attn.rel_pos_{axis}" for i in range(2) for axis in "hw"),
-    }
-    assert all(torch.equal(original[key], state[key]) for key in original if key not in resized)
-    assert state["image_encoder.blocks.0.attn.rel_pos_h"].shape[0] == 2 * 16 - 1
-    assert network(torch.rand(1, 1, 256, 256)).isfinite().all()
-
-
-def test_relative_positions_are_resized_as_sam_does_at_run_time():
-    from segment_anything.modeling.image_encoder import get_rel_pos
-
-    table = torch.randn(27, 16)
-    coordinates = torch.arange(8)[:, None] - torch.arange(8)[None] + 7
-    torch.testing.assert_close(resize_relative(table, 15)[coordinates], get_rel_pos(8, 8, table))
-
-
-def test_more_classes_than_multimask_outputs_start_from_the_last_token(checkpoint):
-    network = build_sam(NARROW, 448, out_channels=5, weights=checkpoint)
-    tokens = network.mask_decoder.mask_tokens.weight
-    assert tokens.shape[0] == 6 and torch.equal(tokens[4], tokens[3]) and torch.equal(tokens[5], tokens[3])
-    assert network(torch.rand(1, 1, 448, 448)).shape == (1, 5, 448, 448)
-
-
-def test_checkpoint_that_does_not_fit_is_refused_by_key(checkpoint, tmp_path):
-    weights = read_weights(checkpoint)
-    weights["image_encoder.neck.9.bias"] = weights.pop("image_encoder.neck.1.bias")
-    weights["mask_decoder.iou_token.weight"] = torch.zeros(1, 7)
-    path = tmp_path / "other.pth"
-    torch.save(weights, path)
-    with pytest.raises(CheckpointMismatch) as caught:
-        load_base_weights(build_sam(NARROW, 448), path)
-    for part in (str(path), "image_encoder.neck.1.bias", "image_encoder.neck.9.bias", "mask_decoder.iou_token.weight"):
-        assert part in str(caught.value)
-
-
-def test_network_refuses_other_weights_even_if_the_host_is_not_strict():
-    network = build_sam(NARROW, 64)
-    with pytest.raises(CheckpointMismatch):
-        network.load_state_dict({"image_encoder.pos_embed": torch.zeros(1, 4, 4, 32)}, strict=False)
-
-
-class Payload:
-    """Something that only pickle can store."""
-
-
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None, "list", "pickle"])
-def test_damaged_or_unsafe_checkpoints_are_refused_by_name(tmp_path, content):
-    path = tmp_path / "weights.pt"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    elif content == "list":
-        torch.save([1, 2], path)
-    elif content == "pickle":
-        torch.save({"model": Payload()}, path)
-    with pytest.raises(BundleError, match="weights.pt"):
-        read_weights(path)
-
-
-def test_failed_save_leaves_the_old_file_whole(tmp_path):
-    path = tmp_path / "weights.pt"
-    save_weights({"a": torch.ones(2)}, path)
-    with pytest.raises(Exception) as caught:  # pickle has its own, which differs between versions
-        save_weights({"a": lambda: None}, path)
-    assert root_cause(caught.value) is None
-    assert torch.equal(torch.load(path, weights_only=True)["a"], torch.ones(2))
-    assert [file.name for file in tmp_path.iterdir()] == ["weights.pt"]

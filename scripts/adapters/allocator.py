@@ -52,11 +52,11 @@ class RankAllocator:
     def step(self) -> None:
         """Call after each optimiser step, before the gradients are cleared (unscaled and accumulated by then)."""
         self.steps += 1
-        if self.steps <= self.schedule.frozen_from:
+        if self.steps < self.schedule.frozen_from:
             for importance in self.importance.values():
                 importance.update()
-            if self.schedule.renews(self.steps):
-                self._renew_masks(self.schedule.budget(self.steps))
+        if self.schedule.renews(self.steps):
+            self._renew_masks(self.schedule.budget(self.steps))
         if self.finished:
             self._clear_masked()
 

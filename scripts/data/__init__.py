@@ -3,7 +3,7 @@
 from .datalist import list_images, load_datalist, select, split_by_patient
 from .loading import LoadRadiographd
 from .output import LabelMapd, SaveMaskd
-from .phantom_source import DrawPhantomd, RandOrgand, phantom_seeds
+from .phantom_source import DrawPhantomd, OrganBySeedd, RandOrgand, phantom_seeds
 from .prompts import PromptBoxd, PromptedBatch
 from .transforms import Letterboxd, MaskChannelsd
 
@@ -13,6 +13,7 @@ __all__ = [
     "Letterboxd",
     "LoadRadiographd",
     "MaskChannelsd",
+    "OrganBySeedd",
     "PromptBoxd",
     "PromptedBatch",
     "RandOrgand",

@@ -28,6 +28,16 @@ class DrawPhantomd(Transform):
         return dict(data, image=torch.from_numpy(phantom.image)[None], organs=torch.from_numpy(organs))
 
 
+class OrganBySeedd(Transform):
+    """Replace "organs" by "label", the 1 x S x S mask of one of them, which the seed decides (for validation)."""
+
+    def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
+        d = dict(data)
+        organs = d.pop("organs")
+        d["label"] = organs[d["seed"] % len(organs)][None].float()
+        return d
+
+
 class RandOrgand(Randomizable, Transform):
     """Replace "organs" by "label", the 1 x S x S mask of one of them, drawn uniformly."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -85,14 +86,18 @@ def calibrate(
     was_training = network.training
     network.eval()
     seen = 0
-    for batch in batches:
-        if seen == count:
-            break
-        forward(batch)
-        seen += 1
-    network.train(was_training)
-    if seen == 0:
-        raise BundleError("calibration got no batch; check the training data and calibration batches")
+    try:
+        for batch in islice(batches, count):
+            forward(batch)
+            seen += 1
+        if seen == 0:
+            raise BundleError("calibration got no batch; check the training data and calibration batches")
+    except Exception:
+        for quantizer in quantizers.values():
+            quantizer.observer = None
+        raise
+    finally:
+        network.train(was_training)
     idle = [name for name, quantizer in quantizers.items() if quantizer.observer.low is None]
     # Layers outside the graph of box prompts (mask prompts, the quality head) see no data and stay floating point.
     for name, quantizer in quantizers.items():

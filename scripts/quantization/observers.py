@@ -48,7 +48,7 @@ class PercentileObserver(MinMaxObserver):
     def observe(self, x: torch.Tensor) -> None:
         """Take in a batch of any shape."""
         values = x.detach().float().flatten()
-        values = values[:: max(1, len(values) // self.sample)].sort().values
+        values = values[:: -(-len(values) // self.sample)].sort().values
         last = len(values) - 1
         low, high = values[round((1 - self.quantile) * last)], values[round(self.quantile * last)]
         self.batches += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,7 +26,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         raise BundleError(f"{path}: no such checkpoint file")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a damaged file can fail anywhere in the unpickler
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BundleError(f"{path}: not a readable checkpoint of tensors ({reason})") from error
     if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
@@ -80,7 +79,7 @@ def fit_positions(state_dict: Mapping[str, torch.Tensor], network: nn.Module) ->
     for key, value in state_dict.items():
         if key not in own or own[key].shape == value.shape:
             continue
-        if key == "image_encoder.pos_embed" and value.shape[-1] == own[key].shape[-1]:
+        if key == "image_encoder.pos_embed" and value.ndim == 4 and value.shape[-1] == own[key].shape[-1]:
             fitted[key] = resize_absolute(value, own[key].shape[1])
         elif key.endswith((".rel_pos_h", ".rel_pos_w")) and value.shape[1] == own[key].shape[1]:
             fitted[key] = resize_relative(value, own[key].shape[0])
@@ -101,7 +100,7 @@ def _extend_mask_tokens(state_dict: dict[str, torch.Tensor], own: Mapping[str, t
                 extended[name.replace(f"{heads}{have - 1}.", f"{heads}{token}.")] = value.clone()
     for name, value in state_dict.items():
         # The quality head has one output per mask token; it is unused here but stays loadable.
-        if name.startswith("mask_decoder.iou_prediction_head.") and own[name].shape != value.shape:
+        if name.startswith("mask_decoder.iou_prediction_head.") and name in own and own[name].shape != value.shape:
             extended[name] = torch.cat([value, value[-1:].expand(want - have, *value.shape[1:])])
     return extended
 
