@@ -57,7 +57,7 @@ class Progress:
 
     def iteration_completed(self, engine: Engine) -> None:
         if isinstance(engine.state.output, Mapping) and "loss" in engine.state.output:
-            self._loss_sum += engine.state.output["loss"].item()
+            self._loss_sum += engine.state.output["loss"].detach()  # summed on the device: no synchronisation
             self._loss_count += 1
         now = time.monotonic()
         if now - self._last_line >= self.interval_s:
@@ -79,7 +79,7 @@ class Progress:
         self.log.info("%s: validation %s", self.name, figures)
 
     def _loss(self) -> str:
-        return f", loss {self._loss_sum / self._loss_count:.4f}" if self._loss_count else ""
+        return f", loss {float(self._loss_sum) / self._loss_count:.4f}" if self._loss_count else ""
 
     def _position(self, engine: Engine) -> str:
         state = engine.state
