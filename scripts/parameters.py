@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
-from .adapters import adapted_layers
+from .adapters import adapted_layers, rank_budget
 from .errors import BundleError
 
 
@@ -95,9 +95,9 @@ def parameter_account(network: nn.Module, target_budget: int) -> dict[str, float
     }
 
 
-def print_account(network: nn.Module, target_budget: int) -> dict[str, float]:
-    """Print `parameter_account` as a table and return it."""
-    account = parameter_account(network, target_budget)
+def print_account(network: nn.Module, target_rank: int) -> dict[str, float]:
+    """Print `parameter_account` for a target rank a projection as a table, and return it."""
+    account = parameter_account(network, rank_budget(network, target_rank))
     rows = [
         ("base model, all parameters", f"{account['base']:,}"),
         ("adapters, initial", f"{account['adapters']:,} in {account['triplets']} triplets"),

@@ -311,7 +311,7 @@ def test_several_classes_train_and_are_scored_one_by_one(tmp_path):
 def test_vit_b_trains_at_least_16_6_times_fewer_parameters():
     parser = ConfigParser()
     parser.read_config([str(ROOT / "configs" / name) for name in ("train.yaml", "sam_vit_b.yaml")])
-    parser.update({"bundle_root": str(ROOT), "base_weights": None})
+    parser.update({"bundle_root": str(ROOT)})
     with torch.device("meta"):
         account = parser.get_parsed_content("account")
     assert account["ratio_pruned"] >= 16.6

@@ -82,7 +82,7 @@ def test_vit_b_trains_16_times_fewer_parameters_than_it_has():
 
 
 def test_printed_account_shows_the_counts(capsys):
-    account = print_account(small_sam(), target_budget=12)
+    account = print_account(small_sam(), target_rank=2)
     printed = capsys.readouterr().out
     for key in ("base", "adapters", "adapters_pruned", "trainable", "trainable_pruned"):
         assert f"{account[key]:,}" in printed

@@ -2,7 +2,7 @@
 
 from .allocator import RankAllocator
 from .layer import AdaLoRALinear
-from .network import adapt, adapted_layers, compact, merge, rank_pattern
+from .network import adapt, adapted_layers, compact, merge, rank_budget, rank_pattern
 from .schedule import RankSchedule
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "adapted_layers",
     "compact",
     "merge",
+    "rank_budget",
     "rank_pattern",
 ]

@@ -74,6 +74,12 @@ def merge(network: nn.Module) -> nn.Module:
     return merged
 
 
+def rank_budget(network: nn.Module, rank: int | None = None) -> int:
+    """Triplets in the whole network: those there are, or `rank` in every adapted projection."""
+    layers = adapted_layers(network).values()
+    return sum(held if rank is None else rank for layer in layers for held in layer.ranks if held)
+
+
 def rank_pattern(network: nn.Module) -> dict[str, object]:
     """{"budget": all kept triplets, "ranks": {"module.projection": rank}} of an adapted network."""
     ranks = {}
