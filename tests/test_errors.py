@@ -57,6 +57,7 @@ def test_training_on_a_missing_folder_ends_with_one_line_that_names_it(tmp_path)
     missing = tmp_path / "nonexistent"
     written = [f"--{name}={tmp_path / name}" for name in ("model_dir", "output_dir")]
     config = ["--config_file", "configs/train.yaml", "--dataset_dir", str(missing)]
+    config += ["--base_weights", "models/sam_vit_ti_phantom.pt"]
     ended = run_python("-m", "monai.bundle", "run", "training", *config, *written)
     assert ended.returncode != 0
     last = ended.stderr.strip().splitlines()[-1]

@@ -10,6 +10,7 @@ from ignite.engine import Engine, Events
 
 from ..files import write_json
 from ..reporting import plot_curves
+from .progress import batch_loss
 
 
 class TrainingCurves:
@@ -43,11 +44,11 @@ class TrainingCurves:
             self.history = [row for row in json.loads(path.read_text()) if row["epoch"] < trainer.state.epoch]
 
     def iteration_completed(self, trainer: Engine) -> None:
-        self._loss_sum += trainer.state.output["loss"].detach()
+        self._loss_sum += batch_loss(trainer)
         self._count += 1
 
     def epoch_completed(self, trainer: Engine) -> None:
-        row = {"epoch": trainer.state.epoch, "loss": float(self._loss_sum) / max(1, self._count)}
+        row = {"epoch": trainer.state.epoch, "loss": self._loss_sum / max(1, self._count)}
         if self.evaluator.state.epoch == trainer.state.epoch:
             row |= {name: value for name, value in self.evaluator.state.metrics.items() if isinstance(value, float)}
         self.history.append(row)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import ignite.distributed as idist
+import torch
 from ignite.engine import Engine, Events
 
 
@@ -18,6 +19,14 @@ def format_seconds(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60:02d} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+def batch_loss(engine: Engine) -> float | None:
+    """The loss of a trainer's last batch, whether its output is decollated or not; None for an evaluator."""
+    output = engine.state.output
+    if isinstance(output, Sequence) and output:
+        output = output[0]
+    return torch.as_tensor(output["loss"]).item() if isinstance(output, Mapping) and "loss" in output else None
 
 
 class Progress:
@@ -56,8 +65,9 @@ class Progress:
         self._first_iteration = engine.state.iteration
 
     def iteration_completed(self, engine: Engine) -> None:
-        if isinstance(engine.state.output, Mapping) and "loss" in engine.state.output:
-            self._loss_sum += engine.state.output["loss"].detach()  # summed on the device: no synchronisation
+        loss = batch_loss(engine)
+        if loss is not None:
+            self._loss_sum += loss
             self._loss_count += 1
         now = time.monotonic()
         if now - self._last_line >= self.interval_s:
@@ -79,7 +89,7 @@ class Progress:
         self.log.info("%s: validation %s", self.name, figures)
 
     def _loss(self) -> str:
-        return f", loss {float(self._loss_sum) / self._loss_count:.4f}" if self._loss_count else ""
+        return f", loss {self._loss_sum / self._loss_count:.4f}" if self._loss_count else ""
 
     def _position(self, engine: Engine) -> str:
         state = engine.state

@@ -25,7 +25,7 @@ def write_phantoms(
 
     Args:
         folder: gets `images/`, `masks/`, `manifest.csv` and `phantoms.json` (the recipe). If it holds the same set
-            already, nothing is written.
+            already, whole, nothing is written.
         count: number of phantoms, at least 1.
         size: side in pixels.
         seed: of the first phantom; the others follow.
@@ -44,10 +44,13 @@ def write_phantoms(
     folder = Path(folder)
     recipe = {"count": count, "size": size, "seed": seed, "classes": classes}
     record = folder / "phantoms.json"
-    if record.is_file() and json.loads(record.read_text()) == recipe:
+    same = record.is_file() and json.loads(record.read_text()) == recipe
+    if same:
         with (folder / "manifest.csv").open(newline="") as file:
-            return list(csv.DictReader(file))
-    if folder.is_dir() and any(folder.rglob("*.png")):
+            rows = list(csv.DictReader(file))
+        if all((folder / row[key]).is_file() for row in rows for key in ("image", "mask")):
+            return rows
+    if not same and folder.is_dir() and any(folder.rglob("*.png")):
         raise BundleError(f"{folder}: holds other images; name an empty folder for the phantoms")
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
