@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import ignite.distributed as idist
+import torch
 from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
 from torch import nn
@@ -36,9 +37,10 @@ class Orthogonality:
         trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, self.add_term)
 
     def add_term(self, trainer: Engine) -> None:
-        trainer.state.output["loss"] = trainer.state.output["loss"] + self.gamma * sum(
-            layer.orthogonality() for layer in self.layers
-        )
+        # Under automatic mixed precision the Gram matrices would be rounded to half: the error is what is measured.
+        with torch.autocast(torch.device(trainer.state.device).type, enabled=False):
+            term = sum(layer.orthogonality() for layer in self.layers)
+        trainer.state.output["loss"] = trainer.state.output["loss"] + self.gamma * term
 
 
 class RankAllocation:
