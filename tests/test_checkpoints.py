@@ -326,16 +326,18 @@ def test_progress_says_where_the_run_stands(caplog):
     with caplog.at_level(logging.INFO, logger="progress"):
         train(lambda run: [Progress("stage 1", interval_s=0)], 2)
     lines = [record.getMessage() for record in caplog.records if record.name == "progress"]
-    assert len([line for line in lines if "iteration" in line]) == 6
+    assert len([line for line in lines if ", iteration " in line]) == 6
     for place, line in zip(["1/3", "2/3", "3/3"], lines):
         assert line.startswith("stage 1: epoch 1/2 [") and f"iteration {place}, loss " in line
     assert len([line for line in lines if "done, loss" in line]) == 2
+    assert lines[-1].startswith("stage 1: finished, 6 iterations in ")
 
 
-def test_progress_within_the_interval_is_silent_but_for_the_epochs(caplog):
+def test_progress_within_the_interval_is_silent_but_for_epochs_and_end(caplog):
     with caplog.at_level(logging.INFO, logger="progress"):
         train(lambda run: [Progress("stage 1", interval_s=3600)], 2)
-    assert ["done" in record.getMessage() for record in caplog.records if record.name == "progress"] == [True, True]
+    lines = [record.getMessage() for record in caplog.records if record.name == "progress"]
+    assert ["done" in line for line in lines] == [True, True, False] and "finished" in lines[2]
 
 
 @pytest.mark.parametrize(

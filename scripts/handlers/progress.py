@@ -30,7 +30,7 @@ def batch_loss(engine: Engine) -> float | None:
 
 
 class Progress:
-    """Log a line every few seconds, and one line an epoch.
+    """Log a line every few seconds, one line an epoch, and one at the end.
 
     Args:
         name: what runs, at the start of each line ("stage 1").
@@ -57,6 +57,7 @@ class Progress:
         engine.add_event_handler(Events.STARTED, self.started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
+        engine.add_event_handler(Events.COMPLETED, self.completed)
         if self.evaluator is not None:
             self.evaluator.add_event_handler(Events.COMPLETED, self.validated)
 
@@ -81,6 +82,10 @@ class Progress:
         if self._loss_count:
             self.log.info("%s done%s", self._position(engine), self._loss())
         self._loss_sum, self._loss_count = 0.0, 0
+
+    def completed(self, engine: Engine) -> None:
+        done, seconds = engine.state.iteration - self._first_iteration, time.monotonic() - self._begun
+        self.log.info("%s: finished, %d iterations in %s", self.name, done, format_seconds(seconds))
 
     def validated(self, evaluator: Engine) -> None:
         figures = ", ".join(
