@@ -30,7 +30,8 @@ def _print_in_one_line(kind, error, trace) -> None:
     if cause is None:
         traceback.print_exception(kind, error, trace)
     else:
-        print(f"error: {cause}", file=sys.stderr)
+        # A data loader's worker sends its error as text, with the traceback; the last line is the message.
+        print(f"error: {str(cause).strip().splitlines()[-1].split('BundleError: ', 1)[-1]}", file=sys.stderr)
 
 
 def report_in_one_line() -> None:

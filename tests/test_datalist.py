@@ -413,3 +413,24 @@ def test_without_a_record_everything_is_unseen(tmp_path):
     assert {item["part"] for item in select(items, record=tmp_path / "absent.json")} == {"unseen"}
     with pytest.raises(BundleError, match=r"'test'.*unseen"):
         select(items, "test")
+
+
+def test_films_whose_masks_would_have_one_name_are_refused(tmp_path):
+    for name in ("a.png", "a.jpg"):
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    with pytest.raises(BundleError, match=r"a\.png: same name as .*a\.jpg"):
+        list_images(tmp_path)
+
+
+def test_resumed_run_keeps_its_split_and_refuses_other_data(tmp_path):
+    items = [{"id": str(i), "dataset": "x", "patient": str(i)} for i in range(20)]
+    fractions = {"train": 0.6, "validation": 0.2, "test": 0.2}
+    record = tmp_path / "split.json"
+    first = split_by_patient(items, fractions, seed=1, record=record)
+    again = split_by_patient(items, fractions, seed=2, record=record, reuse=True)
+    assert {part: {i["id"] for i in m} for part, m in again.items()} == {
+        part: {i["id"] for i in m} for part, m in first.items()
+    }
+    for other in (items[:-1], [*items, {"id": "new", "dataset": "x", "patient": "new"}]):
+        with pytest.raises(BundleError, match="split.json"):
+            split_by_patient(other, fractions, record=record, reuse=True)

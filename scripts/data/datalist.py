@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,15 +23,29 @@ DATALIST_SECTIONS = {"training": None, "validation": "validation", "test": "test
 def list_images(folder: str | Path) -> list[dict]:
     """Every image in `folder` (or in its `images/`), also in subfolders, as {"image": path, "id": relative stem}.
 
+    Files of other suffixes are counted and logged.
+
     Raises:
-        BundleError: the folder is missing or holds no image.
+        BundleError: the folder is missing, holds no image, or holds two whose masks would have one name.
     """
     root = _folder(folder)
     root = root / "images" if (root / "images").is_dir() else root
-    paths = sorted(path for path in root.rglob("*") if path.is_file() and image_suffix(path))
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    paths = [path for path in files if image_suffix(path)]
+    others = [path for path in files if not image_suffix(path)]
+    if others:
+        logging.getLogger("data").warning(
+            "%s: %d files are no images by suffix, first: %s", root, len(others), others[0]
+        )
     if not paths:
         raise BundleError(f"{root}: no images ({', '.join(IMAGE_SUFFIXES)}) in this folder")
-    return [{"image": str(path), "id": (path.relative_to(root).parent / image_stem(path)).as_posix()} for path in paths]
+    named: dict[str, Path] = {}
+    for path in paths:
+        name = (path.relative_to(root).parent / image_stem(path)).as_posix()
+        if name in named:
+            raise BundleError(f"{path}: same name as {named[name]}; one mask would replace the other, rename one")
+        named[name] = path
+    return [{"image": str(path), "id": name} for name, path in named.items()]
 
 
 def load_datalist(dataset_dir: str | Path, datasets: Sequence[str] | None = None) -> list[dict]:
@@ -85,7 +100,11 @@ def check_pair(item: Mapping[str, str]) -> None:
 
 
 def split_by_patient(
-    items: Sequence[Mapping], fractions: Mapping[str, float], seed: int = 0, record: str | Path | None = None
+    items: Sequence[Mapping],
+    fractions: Mapping[str, float],
+    seed: int = 0,
+    record: str | Path | None = None,
+    reuse: bool = False,
 ) -> dict[str, list[dict]]:
     """Split into train, validation and test so that no patient stands in two parts, per data set.
 
@@ -96,10 +115,13 @@ def split_by_patient(
         fractions: share of each part, positive or 0, adding up to 1.
         seed: of the draw.
         record: JSON file to write the ids of each part to.
+        reuse: take the parts from `record` if it exists (a resumed run), so that no test image becomes a training one.
 
     Raises:
-        BundleError: fractions that do not fit, or a patient fixed in two parts.
+        BundleError: fractions that do not fit, a patient fixed in two parts, or images that a reused record lacks.
     """
+    if reuse and record is not None and Path(record).is_file():
+        return _recorded_split(items, record)
     unknown = set(fractions) - set(PARTS)
     if not fractions or unknown or min(fractions.values()) < 0 or abs(sum(fractions.values()) - 1) > 1e-6:
         raise BundleError(f"split fractions must name {', '.join(PARTS)} and add up to 1, got {dict(fractions)}")
@@ -124,6 +146,22 @@ def split_by_patient(
         raise BundleError(f"the {empty[0]} part is empty: {len(items)} images are too few for {dict(fractions)}")
     if record is not None:
         write_json(record, {part: [item["id"] for item in members] for part, members in parts.items()})
+    return parts
+
+
+def _recorded_split(items: Sequence[Mapping], record: str | Path) -> dict[str, list[dict]]:
+    """The parts that `record` names; it must hold exactly the ids of `items`."""
+    parts: dict[str, list[dict]] = {part: [] for part in PARTS}
+    marked = select(items, record=record)
+    for item in marked:
+        if item["part"] not in parts:
+            raise BundleError(f"{record}: does not list {item['id']}; resume with the data of the first run")
+        parts[item["part"]].append(item)
+    listed = sum(len(names) for names in json.loads(Path(record).read_text()).values())
+    if listed != len(marked):
+        raise BundleError(
+            f"{record}: lists {listed} images, the data has {len(marked)}; resume with the first run's data"
+        )
     return parts
 
 

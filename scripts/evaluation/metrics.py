@@ -53,7 +53,10 @@ def class_metrics(prediction: torch.Tensor, truth: torch.Tensor, spacing: Sequen
 def image_metrics(
     prediction: torch.Tensor, truth: torch.Tensor, class_names: Sequence[str], spacing: Sequence[float] | None = None
 ) -> dict[str, float]:
-    """Metrics of one image: over all classes the mean of those defined, and each class where there are several.
+    """Metrics of one image: the mean over its classes, and each class where there are several.
+
+    A class absent from both masks does not count. If one that counts is undefined, so is the mean: leaving a missed
+    organ out would make the image look better.
 
     Args:
         prediction, truth: C x H x W zeros and ones.
@@ -72,15 +75,13 @@ def image_metrics(
             millimetres = class_metrics(found, true, list(spacing))
             figures |= {f"{metric}_mm": millimetres[metric] for metric in SURFACE_METRICS}
         for metric, value in figures.items():
-            values.setdefault(metric, []).append(value)
+            if found.any() or true.any():
+                values.setdefault(metric, []).append(value)
+            else:
+                values.setdefault(metric, [])
             if len(class_names) > 1:
                 values[f"{metric}_{name}"] = [value]
-    return {metric: _mean_of_defined(numbers) for metric, numbers in values.items()}
-
-
-def _mean_of_defined(numbers: Sequence[float]) -> float:
-    defined = [number for number in numbers if not math.isnan(number)]
-    return float(np.mean(defined)) if defined else math.nan
+    return {metric: float(np.mean(numbers)) if numbers else math.nan for metric, numbers in values.items()}
 
 
 def pixel_spacing(meta: Mapping[str, object]) -> tuple[float, float] | None:

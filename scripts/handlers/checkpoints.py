@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -77,6 +78,10 @@ class StageCheckpoint:
 
     def compare(self, metric: float, trainer: Engine) -> None:
         """Save if `metric` is the best so far; stop the run when patience is at its end."""
+        if math.isnan(metric):
+            raise BundleError(
+                f"the validation metric of epoch {trainer.state.epoch} is not a number; lower learning rates"
+            )
         if self.best_metric is None or metric > self.best_metric:
             self.best_metric, self.best_epoch, self.without_improvement = metric, trainer.state.epoch, 0
             self.save_best()
