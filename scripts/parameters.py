@@ -34,11 +34,11 @@ def parameter_groups(network: nn.Module, groups: Sequence[Mapping[str, object]])
 
     Args:
         network: trained network; a DistributedDataParallel wrapper is looked through.
-        groups: each with "patterns" (globs over parameter names) and optimiser options such as lr. A parameter
-            belongs to the first group that matches.
+        groups: each with "patterns" (globs over parameter names) and optimiser options such as lr; one with a true
+            "optional" may match nothing. A parameter belongs to the first group that matches.
 
     Raises:
-        BundleError: a trainable parameter that no group matches, or a group without any.
+        BundleError: a trainable parameter that no group matches, or a group without any that is not optional.
     """
     network = getattr(network, "module", network)
     members: list[list[nn.Parameter]] = [[] for _ in groups]
@@ -49,13 +49,14 @@ def parameter_groups(network: nn.Module, groups: Sequence[Mapping[str, object]])
         if not matching:
             raise BundleError(f"optimiser groups: no group matches the trainable parameter {name}")
         members[matching[0]].append(parameter)
-    empty = [group["patterns"] for group, parameters in zip(groups, members) if not parameters]
-    if empty:
-        raise BundleError(f"optimiser groups: {empty[0]} match no trainable parameter")
-    return [
-        dict({key: value for key, value in group.items() if key != "patterns"}, params=parameters)
-        for group, parameters in zip(groups, members)
-    ]
+    filled = []
+    for group, parameters in zip(groups, members):
+        if parameters:
+            options = {key: value for key, value in group.items() if key not in ("patterns", "optional")}
+            filled.append(dict(options, params=parameters))
+        elif not group.get("optional", False):
+            raise BundleError(f"optimiser groups: {group['patterns']} match no trainable parameter")
+    return filled
 
 
 def count(parameters) -> int:

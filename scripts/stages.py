@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import torch
 from torch import nn
 
-from .adapters import compact
+from .adapters import compact, merge
 from .parameters import train_only
-from .quantization import prepare
-from .sam.weights import check_fit, read_weights
+from .quantization import calibrate, prepare
+from .sam.weights import check_fit, read_weights, save_weights
 
 
 def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
@@ -34,7 +36,29 @@ def quantization_aware(
         network: adapted network as stage 1 built it.
         stage1_weights: checkpoint of stage 1; its rank masks decide which triplets remain, for good.
         policy: YAML file of the precision policy.
-        trainable: globs over parameter names; all others are frozen.
+        trainable: globs over parameter names; all others but the activation ranges are frozen.
     """
-    network = prepare(compact(load_weights(network, stage1_weights)), policy)
-    return train_only(network, trainable)
+    network = train_only(compact(load_weights(network, stage1_weights)), trainable)
+    return prepare(network, policy)
+
+
+def quantize_after_training(
+    network: nn.Module, data_loader: Iterable, prepare_batch: Callable, batches: int, path: str | Path
+) -> None:
+    """Post-training quantization: calibrate the network of stage 2 without training it, and save it merged.
+
+    Args:
+        network: from `quantization_aware`, on the device to calibrate on.
+        data_loader: batches of training images.
+        prepare_batch: as of MONAI's engines.
+        batches: number of batches to calibrate on.
+        path: checkpoint to write, as stage 2 would.
+    """
+    device = next(network.parameters()).device
+
+    def forward(batch) -> torch.Tensor:
+        image, _, args, kwargs = prepare_batch(batch, device)
+        return network(image, *args, **kwargs)
+
+    calibrate(network, data_loader, forward, batches)
+    save_weights({"model": merge(network).state_dict()}, path)

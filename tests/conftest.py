@@ -10,6 +10,7 @@ from torch import nn
 from scripts.adapters import adapt
 from scripts.sam import Architecture, build_sam
 from scripts.sam.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
+from scripts.sam.weights import constant_keys
 
 QKV = {"image_encoder.blocks.*.attn.qkv": ["q", "k", "v"]}
 NARROW = Architecture(32, 2, 2, (1,), prompt_dim=32, decoder_heads=4, decoder_mlp_dim=64, decoder_head_hidden=32)
@@ -22,6 +23,12 @@ def randomize(network: nn.Module, seed: int = 0) -> nn.Module:
         for parameter in network.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
     return network.eval()
+
+
+def sam_state(network: nn.Module) -> dict[str, torch.Tensor]:
+    """State dict of a base model with the keys of segment-anything's own, which knows no constants."""
+    constants = constant_keys(network)
+    return {key: value for key, value in network.state_dict().items() if key not in constants}
 
 
 def official(image_size: int, architecture: Architecture = NARROW, window_size: int = 14) -> nn.ModuleDict:

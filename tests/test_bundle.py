@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 import torch
@@ -40,11 +41,12 @@ def phantoms(tmp_path_factory) -> Path:
     return folder
 
 
-def run(files: list[str], workflow_type: str, **overrides) -> ConfigWorkflow:
+def run(files: list[str], workflow_type: str, tracking: str | None = None, **overrides) -> ConfigWorkflow:
     """Run a config in this process and return the workflow, whose parser holds every object of the run."""
     workflow = ConfigWorkflow(
         config_file=[str(ROOT / "configs" / name) for name in files],
         workflow_type=workflow_type,
+        tracking=tracking,
         logging_file=str(ROOT / "configs" / "logging.conf"),
         meta_file=str(ROOT / "configs" / "metadata.json"),
         **{"bundle_root": str(ROOT), **overrides},
@@ -65,7 +67,7 @@ def trained(phantoms, tmp_path_factory) -> dict:
         "output_dir": str(folder / "eval"),
         "base_weights": str(ROOT / "models" / "sam_vit_ti_phantom.pt"),
     }
-    workflow = run(["train.yaml"], "train", run_id="training", **paths, **SMALL)
+    workflow = run(["train.yaml"], "train", run_id="training", tracking="mlflow", **paths, **SMALL)
     return {"paths": paths, "folder": folder, "workflow": workflow}
 
 
@@ -76,6 +78,15 @@ def test_training_writes_what_the_design_names(trained):
         assert (logs / stage / "curves.png").stat().st_size > 1000
         assert list((logs / stage).glob("events.out.tfevents.*"))
     assert (logs / "stage1" / "rank_pattern.png").stat().st_size > 1000
+
+
+def test_mlflow_tracks_both_stages(trained):
+    client = mlflow.MlflowClient(f"sqlite:///{trained['folder']}/eval/mlruns.db")
+    experiment = client.get_experiment_by_name("monai_experiment")
+    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
+    epochs = [(len(client.get_metric_history(run.info.run_id, "val_dice")), run.info.status) for run in runs]
+    assert epochs == [(SMALL["epochs"], "FINISHED"), (SMALL["qat_epochs"], "FINISHED")]
+    assert all(client.get_metric_history(run.info.run_id, "train_loss") for run in runs)
 
 
 def test_budget_is_met_over_all_layers_together(trained):
@@ -220,6 +231,35 @@ def test_resumed_run_continues_where_it_stopped(trained, tmp_path):
     assert json.loads((tmp_path / "eval" / "stage1" / "curves.json").read_text()) == history
 
 
+def test_policy_of_weights_alone_trains(trained, tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("- {modules: prompt_encoder.*, precision: fp32}\n- {modules: '*', weight: 8}\n")
+    paths = {**trained["paths"], "model_dir": str(tmp_path), "output_dir": str(tmp_path / "eval")}
+    stage1, split = (str(trained["folder"] / "models" / name) for name in ("stage1.pt", "split.json"))
+    files = {"stage1_weights": stage1, "split_record": split, "policy": str(policy)}
+    run(["train.yaml"], "train", run_id="stage2", **files, **paths, **SMALL)
+    assert (tmp_path / "model.pt").is_file()
+
+
+def test_stage2_alone_refuses_a_split_that_trains_on_held_back_images(trained, tmp_path):
+    paths = {**trained["paths"], "output_dir": str(tmp_path / "eval"), "model_weights": str(tmp_path / "model.pt")}
+    with pytest.raises(Exception) as caught:
+        run(["train.yaml"], "train", run_id="stage2", seed=5, **paths, **SMALL)
+    cause = root_cause(caught.value)
+    assert isinstance(cause, BundleError) and "split.json: stage 1 held" in str(cause)
+    assert not (tmp_path / "model.pt").exists()
+
+
+def test_bundle_runs_from_another_folder(trained, tmp_path):
+    command = [sys.executable, "-m", "monai.bundle", "run", "account", "--bundle_root", str(ROOT)]
+    command += ["--config_file", str(ROOT / "configs" / "train.yaml")]
+    command += ["--meta_file", str(ROOT / "configs" / "metadata.json")]
+    command += ["--logging_file", str(ROOT / "configs" / "logging.conf")]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "base / trainable, pruned" in result.stdout
+
+
 def damaged_image(folder: Path, film: Path, mask: Path) -> Path:
     film.write_bytes(film.read_bytes()[:200])
     return film
@@ -248,10 +288,12 @@ def policy_that_matches_nothing(folder: Path, film: Path, mask: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    "harm", [damaged_image, mask_of_three_values, mask_of_another_size, image_without_mask, policy_that_matches_nothing]
-)
-def test_bad_input_is_named_before_training_starts(harm, tmp_path):
+HARM = [damaged_image, mask_of_three_values, mask_of_another_size, image_without_mask, policy_that_matches_nothing]
+
+
+@pytest.mark.parametrize("cache_rate", [1.0, 0.0])
+@pytest.mark.parametrize("harm", HARM)
+def test_bad_input_is_named_before_training_starts(harm, cache_rate, tmp_path):
     data = tmp_path / "data"
     write_phantoms(data, 12, size=64, seed=700)
     culprit = harm(tmp_path, data / "images" / "phantom_00003.png", data / "masks" / "phantom_00003.png")
@@ -265,12 +307,13 @@ def test_bad_input_is_named_before_training_starts(harm, tmp_path):
             model_dir=str(tmp_path / "models"),
             output_dir=str(tmp_path / "eval"),
             base_weights=str(ROOT / "models" / "sam_vit_ti_phantom.pt"),
+            cache_rate=cache_rate,
             **overrides,
             **SMALL,
         )
     cause = root_cause(caught.value)
     assert cause is not None and culprit.name in str(cause) and "\n" not in str(cause)
-    assert not list((tmp_path / "eval").rglob("last.pt"))
+    assert not list((tmp_path / "eval").rglob("events*"))
 
 
 def test_pretraining_makes_a_base_that_training_accepts(tmp_path):
@@ -340,7 +383,7 @@ def test_two_processes_train_together(phantoms, tmp_path):
         "output_dir": tmp_path / "eval",
         "base_weights": ROOT / "models" / "sam_vit_ti_phantom.pt",
     }
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29517"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
     command += ["-m", "monai.bundle", "run", "training"]
     command += ["--config_file", "['configs/train.yaml','configs/multi_gpu.yaml']"]
     command += [item for key, value in overrides.items() for item in (f"--{key}", str(value))]

@@ -173,7 +173,7 @@ class Interrupted(Exception):
     pass
 
 
-def train_validated(folder, epochs, resume=False, interrupt=None, seed=0):
+def train_validated(folder, epochs, resume=False, interrupt=None, seed=0, origin=None):
     """With MONAI's own validation; `interrupt` is the iteration that fails."""
 
     def handlers(run):
@@ -192,6 +192,7 @@ def train_validated(folder, epochs, resume=False, interrupt=None, seed=0):
             folder / "best.pt",
             folder / "last.pt",
             {"optimizer": run.optimizer, "lr_scheduler": run.scheduler},
+            origin=origin,
             resume=resume,
         )
         curves = TrainingCurves(folder, evaluator, "test")
@@ -240,6 +241,58 @@ def test_without_resume_the_run_starts_anew(tmp_path):
 
 def test_resuming_without_a_file_starts_at_the_first_epoch(tmp_path):
     assert sorted(train_validated(tmp_path, 2, resume=True).snapshots) == [1, 2]
+
+
+def test_run_that_does_not_resume_leaves_no_state_of_an_earlier_one(tmp_path):
+    train_validated(tmp_path, 2)
+    with pytest.raises(Interrupted):
+        train_validated(tmp_path, 2, interrupt=2)
+    assert sorted(train_validated(tmp_path, 2, resume=True).snapshots) == [1, 2]
+
+
+def test_state_that_started_from_other_weights_is_left_aside(tmp_path):
+    origin = tmp_path / "stage1.pt"
+    origin.write_bytes(b"first")
+    train_validated(tmp_path, 2, origin=origin)
+    assert sorted(train_validated(tmp_path, 3, resume=True, origin=origin).snapshots) == [3]
+    origin.write_bytes(b"second")
+    assert sorted(train_validated(tmp_path, 3, resume=True, origin=origin).snapshots) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[:500], lambda whole: b""])
+def test_damaged_state_is_refused_by_name(tmp_path, damage):
+    train_validated(tmp_path, 1)
+    (tmp_path / "last.pt").write_bytes(damage((tmp_path / "last.pt").read_bytes()))
+    with pytest.raises(BundleError, match="last.pt: not a readable checkpoint"):
+        train_validated(tmp_path, 2, resume=True)
+
+
+def test_state_of_another_network_is_refused_by_name_and_key(tmp_path):
+    train_validated(tmp_path, 1)
+    content = torch.load(tmp_path / "last.pt", weights_only=True)
+    content["model"]["1.weight"] = torch.zeros(1, 7)
+    torch.save(content, tmp_path / "last.pt")
+    with pytest.raises(BundleError, match="last.pt does not fit.*1.weight"):
+        train_validated(tmp_path, 2, resume=True)
+
+
+def test_records_are_those_of_the_best_epoch(tmp_path):
+    calls = []
+    records = [
+        {"path": tmp_path / "fixed.json", "content": [1, 2]},
+        {"path": tmp_path / "made.json", "content": lambda: calls.append(0) or {"call": len(calls)}},
+    ]
+    train_scored(tmp_path, [0.1, 0.9, 0.5], records=records)
+    assert json.loads((tmp_path / "fixed.json").read_text()) == [1, 2]
+    assert json.loads((tmp_path / "made.json").read_text()) == {"call": 2}
+
+
+def test_records_of_an_earlier_run_stay_until_there_is_something_better(tmp_path):
+    (tmp_path / "split.json").write_text('"old"')
+    with pytest.raises(BundleError, match="not written"):
+        records = [{"path": tmp_path / "split.json", "content": "new"}]
+        train_scored(tmp_path, [0.9], eligible=lambda: False, records=records)
+    assert json.loads((tmp_path / "split.json").read_text()) == "old"
 
 
 def test_state_of_another_kind_of_run_is_refused_by_name(tmp_path):

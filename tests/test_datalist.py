@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts.data import list_images, load_datalist, select, split_by_patient
+from scripts.data import (
+    LoadRadiographd,
+    check_files,
+    check_split,
+    list_images,
+    load_datalist,
+    select,
+    split_by_patient,
+    split_ids,
+)
 from scripts.errors import BundleError
 
 FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
@@ -116,8 +125,9 @@ def test_decathlon_training_section_alone_is_free_to_be_split(tmp_path):
 def test_decathlon_validation_section_fixes_the_part(tmp_path):
     decathlon_folder(tmp_path, {"training": ["a", "b"], "validation": ["c"], "test": ["d"]})
     items = load_datalist(tmp_path)
-    assert {item["id"]: item.get("part") for item in items} == {"a": None, "b": None, "c": "validation", "d": "test"}
-    parts = split_by_patient(items, {"train": 1.0})
+    parts = {item["id"]: item.get("part") for item in items}
+    assert parts == {"a": "train", "b": "train", "c": "validation", "d": "test"}
+    parts = split_by_patient(items, {"train": 0.5, "validation": 0.5})
     assert {item["id"] for item in parts["train"]} == {"a", "b"}
     assert {item["id"] for item in parts["validation"]} == {"c"}
 
@@ -127,6 +137,24 @@ def test_decathlon_test_section_without_labels_is_left_out(tmp_path):
     content["test"] = ["img/z.png"]
     (tmp_path / "datalist.json").write_text(json.dumps(content))
     assert [item["id"] for item in load_datalist(tmp_path)] == ["a"]
+
+
+def test_decathlon_sections_without_a_test_section_are_a_whole_split(tmp_path):
+    decathlon_folder(tmp_path, {"training": ["a", "b"], "validation": ["c"]})
+    parts = split_by_patient(load_datalist(tmp_path), FRACTIONS)
+    assert {part: [item["id"] for item in members] for part, members in parts.items()} == {
+        "train": ["a", "b"],
+        "validation": ["c"],
+        "test": [],
+    }
+
+
+def test_decathlon_test_section_with_one_missing_label_names_the_entry(tmp_path):
+    content = decathlon_folder(tmp_path, {"training": ["a"], "test": ["b", "c"]})
+    del content["test"][1]["label"]
+    (tmp_path / "datalist.json").write_text(json.dumps(content))
+    with pytest.raises(BundleError, match="entry 1 of 'test'"):
+        load_datalist(tmp_path)
 
 
 def test_folders_are_paired_by_stem_across_formats(tmp_path):
@@ -391,9 +419,9 @@ def test_part_with_share_zero_stays_empty():
 
 def test_recorded_split_is_what_select_returns(tmp_path):
     items = patients([1, 2, 3] * 8)
-    record = tmp_path / "models" / "split.json"
-    parts = split_by_patient(items, FRACTIONS, seed=5, record=record)
-    assert json.loads(record.read_text()) == {part: [i["id"] for i in members] for part, members in parts.items()}
+    record = tmp_path / "split.json"
+    parts = split_by_patient(items, FRACTIONS, seed=5)
+    record.write_text(json.dumps(split_ids(parts)))
     for part in FRACTIONS:
         chosen = select(items, part, record)
         assert {item["id"] for item in chosen} == {item["id"] for item in parts[part]}
@@ -402,7 +430,7 @@ def test_recorded_split_is_what_select_returns(tmp_path):
 
 def test_images_outside_the_recorded_split_are_unseen(tmp_path):
     record = tmp_path / "split.json"
-    split_by_patient(patients([1] * 20, "a"), FRACTIONS, record=record)
+    record.write_text(json.dumps(split_ids(split_by_patient(patients([1] * 20, "a"), FRACTIONS))))
     items = patients([1] * 20, "a") + patients([1] * 3, "b")
     assert {item["id"] for item in select(items, "unseen", record)} == {"b0_0", "b1_0", "b2_0"}
     assert len(select(items, None, record)) == 23
@@ -427,10 +455,48 @@ def test_resumed_run_keeps_its_split_and_refuses_other_data(tmp_path):
     fractions = {"train": 0.6, "validation": 0.2, "test": 0.2}
     record = tmp_path / "split.json"
     first = split_by_patient(items, fractions, seed=1, record=record)
-    again = split_by_patient(items, fractions, seed=2, record=record, reuse=True)
+    record.write_text(json.dumps(split_ids(first)))
+    again = split_by_patient(items, fractions, seed=2, record=record)
     assert {part: {i["id"] for i in m} for part, m in again.items()} == {
         part: {i["id"] for i in m} for part, m in first.items()
     }
     for other in (items[:-1], [*items, {"id": "new", "dataset": "x", "patient": "new"}]):
         with pytest.raises(BundleError, match="split.json"):
-            split_by_patient(other, fractions, record=record, reuse=True)
+            split_by_patient(other, fractions, record=record)
+
+
+def test_stage2_alone_may_not_train_on_what_stage1_held_back(tmp_path, caplog):
+    items = patients([1] * 30)
+    first, other = (split_by_patient(items, FRACTIONS, seed=seed) for seed in (1, 2))
+    record = tmp_path / "split.json"
+    check_split(first, record)
+    assert "cannot be compared" in caplog.text
+    record.write_text(json.dumps(split_ids(first)))
+    check_split(first, record)
+    held_back = {item["id"] for part in ("validation", "test") for item in first[part]}
+    leaked = [item["id"] for item in other["train"] if item["id"] in held_back]
+    assert leaked
+    with pytest.raises(BundleError, match=f"{leaked[0]} back.*{len(leaked)} images"):
+        check_split(other, record)
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"train": 3}'])
+def test_record_that_holds_no_split_is_refused_by_name(tmp_path, content):
+    (tmp_path / "split.json").write_text(content)
+    with pytest.raises(BundleError, match="split.json"):
+        select(patients([1] * 4), "test", tmp_path / "split.json")
+
+
+# Looking into every file
+
+
+def test_files_are_checked_by_the_transform_and_the_first_fault_stops(tmp_path):
+    for name in "abcd":
+        write_png(tmp_path / f"{name}.png")
+    (tmp_path / "c.png").write_bytes((tmp_path / "c.png").read_bytes()[:44])
+    items = [{"image": str(tmp_path / f"{name}.png")} for name in "abcd"]
+    load = LoadRadiographd("image")
+    check_files(items[:2], load, num_workers=2)
+    for workers in (0, 2):
+        with pytest.raises(BundleError, match="c.png"):
+            check_files(items, load, workers)

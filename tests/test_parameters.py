@@ -39,6 +39,11 @@ def test_group_without_parameters_is_named():
         parameter_groups(small_sam(), [{"patterns": ["*quantizer*"], "lr": 1.0}, {"patterns": ["*"], "lr": 1.0}])
 
 
+def test_optional_group_may_match_nothing():
+    groups = parameter_groups(small_sam(), [{"patterns": ["*quantizer*"], "lr": 1.0, "optional": True}, *GROUPS])
+    assert [group["lr"] for group in groups] == [1e-2, 1e-3] and "optional" not in groups[0]
+
+
 def test_train_only_never_thaws():
     network = train_only(small_sam(), ["*.adapter_lambda", "image_encoder.neck.*"])
     trained = {name for name, p in network.named_parameters() if p.requires_grad}

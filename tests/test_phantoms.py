@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts.data import DrawPhantomd, RandOrgand, load_datalist, phantom_seeds
+from scripts.data import DrawPhantomd, OrganBySeedd, PromptBoxd, RandOrgand, load_datalist, phantom_seeds
 from scripts.errors import BundleError
 from scripts.phantoms import contact_sheet, generate_phantom, write_phantoms
 
@@ -231,10 +231,31 @@ def test_pretraining_draws_the_phantom_of_the_seed_and_one_of_its_organs():
     assert np.array_equal(drawn["image"][0].numpy(), phantom.image)
     present = {mask.tobytes() for mask in phantom.organs.values() if mask.any()}
     assert {mask.tobytes() for mask in drawn["organs"].numpy()} == present
-    choose, seen = RandOrgand(), set()
+    choose, seen = RandOrgand(0.3), set()
     choose.set_random_state(0)
     for _ in range(300):
         label = choose(drawn)["label"]
         assert label.shape == (1, 64, 64)
         seen.add((label[0].numpy() > 0).tobytes())
     assert seen == present
+
+
+def test_both_lungs_are_asked_for_with_the_whole_image_and_organs_with_their_box():
+    drawn = DrawPhantomd(64)(phantom_seeds(1, first=5)[0])
+    lungs = generate_phantom(5, 64).organs["lungs"]
+    assert np.array_equal(drawn["organs"][0].numpy(), lungs)
+    choose, prompt = RandOrgand(0.3), PromptBoxd("label")
+    choose.set_random_state(0)
+    whole = 0
+    for _ in range(300):
+        chosen = prompt(choose(drawn))
+        if chosen["whole_image"]:
+            whole += 1
+            assert chosen["boxes"].tolist() == [0, 0, 64, 64] and np.array_equal(chosen["label"][0].numpy() > 0, lungs)
+        else:
+            assert chosen["boxes"].tolist() != [0, 0, 64, 64] or chosen["label"].mean() > 0.5
+    assert 0.2 < whole / 300 < 0.4
+    by_seed = [OrganBySeedd()(dict(drawn, seed=seed)) for seed in range(len(drawn["organs"]) + 1)]
+    assert [item["whole_image"] for item in by_seed] == [True] + [False] * len(drawn["organs"])
+    with pytest.raises(BundleError, match="0..1, got 1.5"):
+        RandOrgand(1.5)

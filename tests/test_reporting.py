@@ -1,10 +1,18 @@
 """Pictures of a run, checked by their pixels and numbers."""
 
+import base64
+import io
+import re
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
+from monai.data import MetaTensor
 from PIL import Image
 
-from scripts.reporting import overlay_panel, overlay_sheet, plot_curves, plot_rank_pattern, rank_pattern
+from scripts.evaluation import METRICS, Report, summarize
+from scripts.reporting import overlay_panel, overlay_sheet, plot_curves, plot_rank_pattern, rank_pattern, write_report
 
 GREEN, RED = (60, 220, 90), (255, 70, 70)
 
@@ -62,13 +70,13 @@ def test_curves_of_a_first_epoch_without_metrics_are_written(tmp_path):
     assert opened(tmp_path / "curves.png").std() > 1
 
 
-def test_rank_pattern_has_one_row_a_layer_and_one_column_a_projection(tmp_path, figures):
+def test_rank_pattern_has_one_row_a_block_and_one_column_a_projection(tmp_path, figures):
     ranks = {f"image_encoder.blocks.{i}.attn.qkv.{p}": i + 2 * k for i in range(5) for k, p in enumerate("qkv")}
     plot_rank_pattern({"budget": sum(ranks.values()), "ranks": ranks}, tmp_path / "ranks.png")
     axes = figures[0].axes[0]
     assert axes.images[0].get_array().tolist() == [[i, i + 2, i + 4] for i in range(5)]
-    assert [label.get_text() for label in axes.get_yticklabels()] == [f"blocks.{i}.attn.qkv" for i in range(5)]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["q", "k", "v"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [f"blocks.{i}" for i in range(5)]
+    assert [label.get_text() for label in axes.get_xticklabels()] == [f"attn.qkv.{p}" for p in "qkv"]
     assert [int(text.get_text()) for text in axes.texts] == [i + 2 * k for i in range(5) for k in range(3)]
     assert str(sum(ranks.values())) in axes.get_title()
     assert opened(tmp_path / "ranks.png").std() > 5
@@ -139,3 +147,54 @@ def test_failed_writing_leaves_the_old_picture(tmp_path):
     with pytest.raises(Exception, match=""):  # whatever PIL raises
         overlay_sheet([Broken()], tmp_path / "sheet.png")
     assert (opened(tmp_path / "sheet.png") == 9).all()
+
+
+# The report
+
+
+def scored(count=6):
+    rows = [
+        {"id": f"film_{i}", "dataset": "a<b", "part": "test", "prompt": "full", "dice": 0.9 + 0.01 * i, "hd95": 3.0}
+        for i in range(count)
+    ]
+    rows[0]["hd95"] = float("nan")
+    return rows
+
+
+def test_report_is_one_file_with_its_pictures_inside(tmp_path):
+    rows = scored()
+    Image.new("RGB", (20, 10), "red").save(tmp_path / "curves.png")
+    pictures = [("stage1: curves", tmp_path / "curves.png"), ("absent", tmp_path / "absent.png")]
+    overlays = [("a<b: best", Image.new("RGB", (30, 20)))]
+    write_report(tmp_path / "report.html", "T & t", rows, summarize(rows), ["dice", "hd95"], overlays, pictures)
+    text = (tmp_path / "report.html").read_text()
+    sources = re.findall(r'src="([^"]*)"', text)
+    assert len(sources) == 3 and all(source.startswith("data:image/png;base64,") for source in sources)
+    sizes = [Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).size for source in sources]
+    assert sizes[1:] == [(30, 20), (20, 10)] and sizes[0][0] > 300
+    assert "0.9250 \u00b1 0.0187 (0.9250)" in text and "hd95: film_0" in text
+    assert "a&lt;b" in text and "T &amp; t" in text and "a<b" not in text
+    assert "http" not in text.replace("data:image", "")
+
+
+def test_report_shows_best_median_and_worst_images_of_each_data_set(tmp_path):
+    count, side = 9, 40
+    table = SimpleNamespace(rows=[])
+    report = Report(tmp_path / "report.html", table, "title", count=2)
+    report.started(None)
+    for i in range(count):
+        path = tmp_path / f"film_{i}.png"
+        Image.fromarray(np.arange(side * side, dtype=np.uint16).reshape(side, side)).save(path)
+        image = MetaTensor(torch.zeros(1, side, side), meta={"filename_or_obj": str(path)})
+        mask = torch.zeros(1, side, side)
+        mask[:, 5:20, 5 : 10 + i] = 1
+        table.rows.append(
+            {"id": f"film_{i}", "dataset": "a", "part": "test", "prompt": "full", **dict.fromkeys(METRICS, 0.1 * i)}
+        )
+        state = SimpleNamespace(batch=[{"image": image}], output=[{"pred": mask, "label": mask}])
+        report.iteration_completed(SimpleNamespace(state=state))
+    assert [image.caption[:6] for image in report.extremes["a, test"]] == ["film_0", "film_1", "film_7", "film_8"]
+    names = [name for name, _ in report.overlays()]
+    assert names == ["a, test: best", "a, test: median", "a, test: worst"]
+    report.completed(None)
+    assert (tmp_path / "report.html").stat().st_size > 10_000

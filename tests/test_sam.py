@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import NARROW, official, randomize
+from conftest import NARROW, official, randomize, sam_state
 from monai.data import MetaTensor
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -36,7 +36,7 @@ def pair():
     """Ours and the official parts with the same weights, at a size where SAM's windows are padded."""
     network = randomize(build_sam(NARROW, 320, window_size=14))
     parts = official(320)
-    parts.load_state_dict(network.state_dict())
+    parts.load_state_dict(sam_state(network))
     return network, parts
 
 
@@ -63,14 +63,14 @@ def test_batched_decoding_equals_sam_loop(pair):
 def test_class_channels_are_sams_multimask_tokens(pair):
     network, parts = pair
     classes = build_sam(NARROW, 320, out_channels=3, window_size=14).eval()
-    classes.load_state_dict(network.state_dict())
+    classes.load_state_dict({**network.state_dict(), "mask_decoder.classes": torch.tensor(3)})
     embedding = network.encode(torch.rand(3, 1, 320, 320))
     expected = official_masks(parts, embedding, BOXES, multimask=True)
     torch.testing.assert_close(classes.decode(embedding, BOXES), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_more_than_three_class_channels_are_multimask_tokens_of_a_larger_sam_decoder():
-    network = randomize(build_sam(NARROW, 64, out_channels=5))
+    network = randomize(build_sam(NARROW, 64, out_channels=5, window_size=14))
     parts = official(64)
     parts["mask_decoder"] = MaskDecoder(
         num_multimask_outputs=5,
@@ -79,7 +79,7 @@ def test_more_than_three_class_channels_are_multimask_tokens_of_a_larger_sam_dec
         iou_head_depth=3,
         iou_head_hidden_dim=32,
     ).eval()
-    parts.load_state_dict(network.state_dict())
+    parts.load_state_dict(sam_state(network))
     embedding, boxes = network.encode(torch.rand(3, 1, 64, 64)), BOXES / 5
     logits = network.decode(embedding, boxes)
     assert logits.shape == (3, 5, 64, 64)
@@ -161,10 +161,21 @@ def test_default_window_divides_the_token_grid(size, window):
     assert dividing_window(size // 16) == window and (size // 16) % window == 0
 
 
-def test_default_window_is_the_divisor_nearest_to_sams_or_sams_own():
+def test_default_window_is_the_divisor_nearest_to_sams_and_never_pads():
     for grid in range(1, 129):
-        distances = {abs(window - 14): window for window in range(21, 6, -1) if grid % window == 0}
-        assert dividing_window(grid) == (distances[min(distances)] if distances else 14)
+        window = dividing_window(grid)
+        assert grid % window == 0
+        assert not any(grid % other == 0 and abs(other - 14) < abs(window - 14) for other in range(7, grid + 1))
+    assert [dividing_window(grid) for grid in (4, 21, 23, 46, 61)] == [4, 7, 23, 23, 61]
+
+
+@pytest.mark.parametrize("window", [5, 12, 17, 0, -8])
+def test_window_that_would_pad_is_refused_with_those_that_do_not(window):
+    with pytest.raises(
+        BundleError, match=rf"window_size {window} .*16 x 16 .* 256 px.* 1, 2, 4, 8, 16, or null for 16"
+    ):
+        build_sam(NARROW, 256, window_size=window)
+    assert build_sam(NARROW, 256, window_size=14).image_encoder.blocks[0].window_size == 14
 
 
 def attention_flops(window: int, grid: int, dim: int) -> int:

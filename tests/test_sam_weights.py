@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import NARROW, official, randomize
+from conftest import NARROW, QKV, official, randomize
 from segment_anything.modeling.image_encoder import get_rel_pos
 
+from scripts.adapters import adapt
 from scripts.errors import BundleError, CheckpointMismatch, root_cause
+from scripts.quantization import prepare
 from scripts.sam import Architecture, build_sam, load_base_weights, save_weights
 from scripts.sam.weights import read_weights, resize_absolute, resize_relative
 
@@ -116,6 +118,35 @@ def test_network_refuses_other_weights_even_if_the_host_is_not_strict():
     network = build_sam(NARROW, 64)
     with pytest.raises(CheckpointMismatch):
         network.load_state_dict({"image_encoder.pos_embed": torch.zeros(1, 4, 4, 32)}, strict=False)
+
+
+def test_what_leaves_no_trace_in_the_shapes_is_compared_too(checkpoint):
+    """1, 2 and 3 classes, the adapters' scaling and the bits: each alone refuses a checkpoint."""
+
+    def build(classes=1, alpha=8, weight=7, activation=8):
+        network = build_sam(NARROW, 64, out_channels=classes, weights=checkpoint)
+        policy = [
+            {"modules": "prompt_encoder.*", "precision": "fp32"},
+            {"modules": "*", "weight": weight, "input": activation},
+        ]
+        return prepare(adapt(network, QKV, rank=2, alpha=alpha), policy)
+
+    weights = build().state_dict()
+    build().load_state_dict(weights)
+    for change, key in (
+        ({"classes": 3}, "mask_decoder.classes 1 for 3"),
+        ({"alpha": 4}, "adapter_scaling 4 for 2"),
+        ({"weight": 6}, "weight_quantizer.width 7 for 6"),
+        ({"activation": 4}, "input_quantizer.width 8 for 4"),
+    ):
+        with pytest.raises(CheckpointMismatch, match=rf"different \(first: .*{key}\)"):
+            build(**change).load_state_dict(weights)
+
+
+def test_a_base_of_one_class_serves_several(tmp_path):
+    save_weights({"model": build_sam(NARROW, 64).state_dict()}, tmp_path / "base.pt")
+    network = build_sam(NARROW, 64, out_channels=3, weights=tmp_path / "base.pt")
+    assert network.state_dict()["mask_decoder.classes"] == 3
 
 
 class Payload:

@@ -8,7 +8,8 @@ from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 from monai.transforms import Compose, Invertd, ScaleIntensityRangePercentilesd, Transposed
 from PIL import Image
 
-from scripts.data import Letterboxd, LoadRadiographd, MaskChannelsd
+from scripts.data import Letterboxd, LoadRadiographd, MaskChannelsd, RandLocalContrastd
+from scripts.data.transforms import blur
 from scripts.errors import BundleError
 
 
@@ -200,3 +201,41 @@ def test_pipeline_of_the_training_config_is_the_one_tested_here(tmp_path):
     tested = training_transforms(64, classes=3)(data)
     for key in ("image", "label"):
         assert torch.equal(configured[key].as_tensor(), tested[key].as_tensor())
+
+
+# Local contrast
+
+
+def test_local_contrast_changes_detail_but_neither_range_nor_place():
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 96, 96, generator=generator) * 0.2
+    image[:, 30:60, 20:70] += 0.6
+    change = RandLocalContrastd("image", prob=1.0, sigma=(8.0, 8.0), strength=(1.0, 1.0))
+    changed = change({"image": image, "label": image})
+    assert torch.equal(changed["label"], image)
+    assert changed["image"].shape == image.shape
+    assert float(changed["image"].min()) == pytest.approx(float(image.min()), abs=1e-5)
+    assert float(changed["image"].max()) == pytest.approx(float(image.max()), abs=1e-5)
+    inside = slice(None), slice(35, 55), slice(30, 60)  # away from edges: detail against the level of the plateau
+    assert changed["image"][inside].std() / changed["image"].std() > 1.1 * image[inside].std() / image.std()
+
+
+def test_local_contrast_follows_its_seed_and_probability():
+    image = torch.rand(1, 64, 64)
+    settings = {"sigma": (4.0, 16.0), "strength": (-0.5, 1.5)}
+    first, again = (RandLocalContrastd("image", prob=1.0, **settings) for _ in range(2))
+    first.set_random_state(3)
+    again.set_random_state(3)
+    assert torch.equal(first({"image": image})["image"], again({"image": image})["image"])
+    assert torch.equal(RandLocalContrastd("image", prob=0.0, **settings)({"image": image})["image"], image)
+
+
+def test_blur_keeps_a_constant_and_spreads_a_point_by_about_sigma():
+    assert torch.allclose(blur(torch.full((1, 40, 60), 0.7), 8.0), torch.full((1, 40, 60), 0.7), atol=1e-5)
+    image = torch.zeros(1, 160, 160)
+    image[:, 76:84, 76:84] = 1
+    spread = blur(image, 8.0)[0].clamp(min=0)
+    rows = torch.arange(160.0)
+    weights = spread.sum(1) / spread.sum()
+    deviation = ((rows - (rows * weights).sum()).square() * weights).sum().sqrt()
+    assert 5 < deviation < 12

@@ -20,6 +20,7 @@ class AdaLoRALinear(nn.Linear):
         adapter_lambda: R singular values, 0 at the start, so that dW = 0 before the first step.
         adapter_Q: R x d_in right singular vectors as rows, orthonormal at the start.
         rank_mask: R booleans m; the allocator keeps lambda = 0 where m is False.
+        adapter_scaling: s as a constant of the build: a checkpoint of another scaling is refused.
         ranks: number of triplets of each projection, adding up to R.
 
     Args:
@@ -28,6 +29,8 @@ class AdaLoRALinear(nn.Linear):
         ranks: triplets of each projection; an integer stands for all that are named.
         scaling: s, alpha / initial rank.
     """
+
+    constants = ("adapter_scaling",)
 
     def __init__(
         self, linear: nn.Linear, projections: Sequence[str | None], ranks: int | Sequence[int], scaling: float = 1.0
@@ -54,6 +57,7 @@ class AdaLoRALinear(nn.Linear):
         self.adapter_lambda = nn.Parameter(torch.zeros(total, **options))
         self.adapter_Q = nn.Parameter(torch.empty(total, linear.in_features, **options))
         self.register_buffer("rank_mask", torch.ones(total, dtype=torch.bool, device=linear.weight.device))
+        self.register_buffer("adapter_scaling", torch.tensor(float(scaling), device=linear.weight.device))
         self.reset_adapter()
 
     @torch.no_grad()

@@ -1,11 +1,12 @@
 """From files on disk to tensors: data lists, splits, transforms and prompts."""
 
-from .datalist import list_images, load_datalist, select, split_by_patient
+from .checks import check_files
+from .datalist import check_split, list_images, load_datalist, select, split_by_patient, split_ids
 from .loading import LoadRadiographd
 from .output import LabelMapd, SaveMaskd
 from .phantom_source import DrawPhantomd, OrganBySeedd, RandOrgand, phantom_seeds
 from .prompts import PromptBoxd, PromptedBatch
-from .transforms import Letterboxd, MaskChannelsd
+from .transforms import Letterboxd, MaskChannelsd, RandLocalContrastd
 
 __all__ = [
     "DrawPhantomd",
@@ -16,11 +17,15 @@ __all__ = [
     "OrganBySeedd",
     "PromptBoxd",
     "PromptedBatch",
+    "RandLocalContrastd",
     "RandOrgand",
     "SaveMaskd",
+    "check_files",
+    "check_split",
     "list_images",
     "load_datalist",
     "phantom_seeds",
     "select",
     "split_by_patient",
+    "split_ids",
 ]

@@ -13,11 +13,10 @@ from pathlib import Path
 from monai.data import load_decathlon_datalist
 
 from ..errors import BundleError
-from ..files import write_json
 from .loading import IMAGE_SUFFIXES, image_stem, image_suffix, read_size
 
 PARTS = ("train", "validation", "test")
-DATALIST_SECTIONS = {"training": None, "validation": "validation", "test": "test"}
+DATALIST_SECTIONS = {"training": "train", "validation": "validation", "test": "test"}
 
 
 def list_images(folder: str | Path) -> list[dict]:
@@ -100,11 +99,7 @@ def check_pair(item: Mapping[str, str]) -> None:
 
 
 def split_by_patient(
-    items: Sequence[Mapping],
-    fractions: Mapping[str, float],
-    seed: int = 0,
-    record: str | Path | None = None,
-    reuse: bool = False,
+    items: Sequence[Mapping], fractions: Mapping[str, float], seed: int = 0, record: str | Path | None = None
 ) -> dict[str, list[dict]]:
     """Split into train, validation and test so that no patient stands in two parts, per data set.
 
@@ -114,13 +109,13 @@ def split_by_patient(
         items: from `load_datalist`.
         fractions: share of each part, positive or 0, adding up to 1.
         seed: of the draw.
-        record: JSON file to write the ids of each part to.
-        reuse: take the parts from `record` if it exists (a resumed run), so that no test image becomes a training one.
+        record: file of `split_ids`; if it exists, the parts are taken from it (a resumed run), so that no test image
+            becomes a training one.
 
     Raises:
-        BundleError: fractions that do not fit, a patient fixed in two parts, or images that a reused record lacks.
+        BundleError: fractions that do not fit, a patient fixed in two parts, or images that the record lacks.
     """
-    if reuse and record is not None and Path(record).is_file():
+    if record is not None and Path(record).is_file():
         return _recorded_split(items, record)
     unknown = set(fractions) - set(PARTS)
     if not fractions or unknown or min(fractions.values()) < 0 or abs(sum(fractions.values()) - 1) > 1e-6:
@@ -141,12 +136,46 @@ def split_by_patient(
     for name in sorted(free):
         for part, members in _draw_patients(free[name], fractions, f"{seed}/{name}", fixed).items():
             parts[part].extend(members)
-    empty = [part for part, share in fractions.items() if share > 0 and not parts[part]]
+    # Where the source fixes every part it may do without a test part.
+    needed = [part for part, share in fractions.items() if share > 0 and (free or part != "test")]
+    empty = [part for part in needed if not parts[part]]
     if empty:
         raise BundleError(f"the {empty[0]} part is empty: {len(items)} images are too few for {dict(fractions)}")
-    if record is not None:
-        write_json(record, {part: [item["id"] for item in members] for part, members in parts.items()})
     return parts
+
+
+def split_ids(split: Mapping[str, Sequence[Mapping]]) -> dict[str, list[str]]:
+    """The ids of each part: what a run records of its split."""
+    return {part: [item["id"] for item in members] for part, members in split.items()}
+
+
+def check_split(split: Mapping[str, Sequence[Mapping]], record: str | Path) -> None:
+    """Raise `BundleError` if `split` trains on images that stage 1 held back according to `record`.
+
+    Stage 2 run alone draws its split anew: with another seed or other data it could be another one.
+    """
+    if not Path(record).is_file():
+        logging.getLogger("data").warning("%s: no record of stage 1's split, so it cannot be compared", record)
+        return
+    recorded = read_record(record)
+    held_back = {name for part in ("validation", "test") for name in recorded.get(part, ())}
+    leaked = [item["id"] for item in split["train"] if item["id"] in held_back]
+    if leaked:
+        raise BundleError(
+            f"{record}: stage 1 held {leaked[0]} back, but it would be trained on now ({len(leaked)} images in all); "
+            "run stage 2 with the data sets, fractions and seed of stage 1"
+        )
+
+
+def read_record(path: str | Path) -> dict[str, list[str]]:
+    """The content of a file of `split_ids`."""
+    try:
+        content = json.loads(Path(path).read_text())
+    except json.JSONDecodeError as error:
+        raise BundleError(f"{path}: not valid JSON ({error})") from error
+    if not isinstance(content, Mapping) or not all(isinstance(names, list) for names in content.values()):
+        raise BundleError(f"{path}: holds no split; expected lists of ids under {', '.join(PARTS)}")
+    return dict(content)
 
 
 def _recorded_split(items: Sequence[Mapping], record: str | Path) -> dict[str, list[dict]]:
@@ -157,7 +186,7 @@ def _recorded_split(items: Sequence[Mapping], record: str | Path) -> dict[str, l
         if item["part"] not in parts:
             raise BundleError(f"{record}: does not list {item['id']}; resume with the data of the first run")
         parts[item["part"]].append(item)
-    listed = sum(len(names) for names in json.loads(Path(record).read_text()).values())
+    listed = sum(len(names) for names in read_record(record).values())
     if listed != len(marked):
         raise BundleError(
             f"{record}: lists {listed} images, the data has {len(marked)}; resume with the first run's data"
@@ -183,24 +212,21 @@ def _draw_patients(
     return drawn
 
 
-def select(
-    items: Sequence[Mapping], part: str | None = None, record: str | Path | None = None, unseen: str = "unseen"
-) -> list[dict]:
+def select(items: Sequence[Mapping], part: str | None = None, record: str | Path | None = None) -> list[dict]:
     """Mark each item with the part it had in a recorded split, and keep one part.
 
     Args:
         items: from `load_datalist`.
         part: "train", "validation", "test", "unseen" (in none of them), or None for all.
-        record: JSON file written by `split_by_patient`; without it all items are unseen.
-        unseen: name for items that the split does not list.
+        record: file of `split_ids`; without it all items are unseen.
 
     Raises:
         BundleError: no item is left.
     """
     known: dict[str, str] = {}
     if record is not None and Path(record).is_file():
-        known = {name: key for key, names in json.loads(Path(record).read_text()).items() for name in names}
-    marked = [dict(item, part=known.get(item["id"], unseen)) for item in items]
+        known = {name: key for key, names in read_record(record).items() for name in names}
+    marked = [dict(item, part=known.get(item["id"], "unseen")) for item in items]
     kept = [item for item in marked if part is None or item["part"] == part]
     if not kept:
         raise BundleError(f"no image belongs to the part {part!r}; parts here: {sorted({m['part'] for m in marked})}")
@@ -250,17 +276,18 @@ def _read_decathlon(path: Path) -> list[dict]:
         raise BundleError(f"{path}: not valid JSON ({error})") from error
     items = []
     for section, part in DATALIST_SECTIONS.items():
-        if section not in content:
-            continue
-        if not all(isinstance(entry, Mapping) and {"image", "label"} <= set(entry) for entry in content[section]):
-            if section == "test":
-                continue  # Decathlon's test section lists images without labels
-            raise BundleError(f"{path}: every entry of {section!r} needs image and label")
-        for entry in load_decathlon_datalist(path, data_list_key=section, base_dir=path.parent):
+        entries = content.get(section, [])
+        if section == "test" and not any(isinstance(entry, Mapping) and "label" in entry for entry in entries):
+            continue  # Decathlon's test section lists images without labels
+        for number, entry in enumerate(entries):
+            if not isinstance(entry, Mapping) or not {"image", "label"} <= set(entry):
+                raise BundleError(f"{path}: entry {number} of {section!r} needs image and label")
+        for entry in load_decathlon_datalist(path, data_list_key=section, base_dir=path.parent) if entries else ():
             name = entry.get("id") or image_stem(entry["image"])
             dataset = entry.get("dataset") or path.parent.resolve().name
             items.append(dict(entry, id=name, dataset=dataset, patient=entry.get("patient") or name))
-            if part:
+            # The training section alone is free to be split; beside others it is what they leave.
+            if part != "train" or content.get("validation"):
                 items[-1]["part"] = part
     return items
 

@@ -35,6 +35,8 @@ def clip_box(box: np.ndarray, width: int, height: int, minimum: float = 2.0) -> 
 class PromptBoxd(MapTransform, Randomizable):
     """Add a prompt box: the mask's bounding box, jittered, or else the whole image.
 
+    A true "whole_image" in the data asks for the whole image.
+
     Args:
         keys: one key, the C x H x W mask the box is taken from.
         box_key: where the box goes, float32 tensor [x0, y0, x1, y1] in pixels of the mask.
@@ -68,7 +70,8 @@ class PromptBoxd(MapTransform, Randomizable):
             height, width = d[key].shape[1:]
             side = self.frame_size or max(height, width)
             scale = side / max(height, width)
-            box = bounding_box(d[key]) if self.R.random() < self.probability else None
+            boxed = self.R.random() < self.probability and not d.get("whole_image", False)
+            box = bounding_box(d[key]) if boxed else None
             if box is None:
                 box = np.array([0, 0, side, side])  # what the network takes for the whole image
             else:

@@ -1,4 +1,4 @@
-"""Invertible framing of radiographs, and masks as class channels."""
+"""Invertible framing of radiographs, augmentation that MONAI lacks, and masks as class channels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import InvertibleTransform, MapTransform
+from monai.transforms import InvertibleTransform, MapTransform, RandomizableTransform
 from torch.nn import functional as F
 
 from ..errors import BundleError
@@ -77,6 +77,50 @@ class Letterboxd(MapTransform, InvertibleTransform):
                 plain = MetaTensor(plain, meta=d[key].meta, applied_operations=d[key].applied_operations)
             d[key] = plain
         return d
+
+
+class RandLocalContrastd(RandomizableTransform, MapTransform):
+    """Add a random share of the difference between the image and its blur, as unsharp masking and equalising detectors do.
+
+    The result is scaled back to the range of the input.
+
+    Args:
+        keys: C x H x W images.
+        prob: probability of a change.
+        sigma: range of the blur's standard deviation in pixels.
+        strength: range of the share; negative values flatten local contrast.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, prob: float, sigma: tuple[float, float], strength: tuple[float, float]
+    ) -> None:
+        MapTransform.__init__(self, keys)
+        RandomizableTransform.__init__(self, prob)
+        self.sigma = tuple(sigma)
+        self.strength = tuple(strength)
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        d = dict(data)
+        self.randomize(None)
+        if not self._do_transform:
+            return d
+        sigma, strength = self.R.uniform(*self.sigma), self.R.uniform(*self.strength)
+        for key in self.key_iterator(d):
+            plain = d[key].as_tensor() if isinstance(d[key], MetaTensor) else d[key]
+            changed = plain + strength * (plain - blur(plain, sigma))
+            low, high = changed.amin(), changed.amax()
+            changed = (changed - low) / (high - low).clamp(min=1e-6) * (plain.amax() - plain.amin()) + plain.amin()
+            d[key] = MetaTensor(changed, meta=d[key].meta) if isinstance(d[key], MetaTensor) else changed
+        return d
+
+
+def blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
+    """C x H x W image blurred by about `sigma` pixels: the mean over 3 x 3 cells of sigma pixels, interpolated."""
+    height, width = image.shape[1:]
+    coarse = (max(1, round(height / sigma)), max(1, round(width / sigma)))
+    small = F.interpolate(image[None], coarse, mode="area")
+    small = F.avg_pool2d(F.pad(small, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    return F.interpolate(small, (height, width), mode="bicubic", align_corners=False)[0]
 
 
 class MaskChannelsd(MapTransform):

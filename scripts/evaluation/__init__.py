@@ -1,7 +1,17 @@
 """Metrics of single images, their summary, and the handlers that write both."""
 
-from .handlers import MetricsTable, OverlaySheet
 from .metrics import METRICS, image_metrics, pixel_spacing
+from .pictures import OverlaySheet, Report
 from .summary import format_summary, summarize
+from .table import MetricsTable
 
-__all__ = ["METRICS", "MetricsTable", "OverlaySheet", "format_summary", "image_metrics", "pixel_spacing", "summarize"]
+__all__ = [
+    "METRICS",
+    "MetricsTable",
+    "OverlaySheet",
+    "Report",
+    "format_summary",
+    "image_metrics",
+    "pixel_spacing",
+    "summarize",
+]

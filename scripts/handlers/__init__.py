@@ -5,5 +5,14 @@ from .checkpoints import StageCheckpoint
 from .curves import TrainingCurves
 from .progress import Progress
 from .rank_allocation import Orthogonality, RankAllocation
+from .tracking import StageTracking
 
-__all__ = ["Calibration", "Orthogonality", "Progress", "RankAllocation", "StageCheckpoint", "TrainingCurves"]
+__all__ = [
+    "Calibration",
+    "Orthogonality",
+    "Progress",
+    "RankAllocation",
+    "StageCheckpoint",
+    "StageTracking",
+    "TrainingCurves",
+]

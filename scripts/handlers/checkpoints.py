@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import ignite.distributed as idist
@@ -15,7 +16,8 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from ..errors import BundleError
-from ..sam import save_weights
+from ..files import write_json
+from ..sam.weights import check_fit, read_checkpoint, save_weights
 
 
 class StageCheckpoint:
@@ -23,6 +25,8 @@ class StageCheckpoint:
 
     `best_path` is written whenever the evaluator's key metric improves; `last_path` after every epoch. Both are
     written beside and renamed, so that a crash leaves the previous file whole.
+
+    A run that does not resume removes the `last_path` of an earlier one.
 
     Args:
         network: what is trained; a DistributedDataParallel wrapper is looked through.
@@ -33,6 +37,10 @@ class StageCheckpoint:
         eligible: epochs for which it returns False cannot be best (the rank budget is not reached yet).
         patience: stop after so many eligible validations without improvement; None never stops early.
         export: turns the network into the one whose weights `best_path` gets (merged adapters); None takes it as is.
+        records: JSON files that belong to the best weights and are written with them: mappings of "path" and
+            "content" (or a function that returns it).
+        origin: file that the stage started from (stage 1's weights). A last state that started from another file is
+            left aside.
         resume: continue from `last_path` if it exists.
     """
 
@@ -46,6 +54,8 @@ class StageCheckpoint:
         eligible: Callable[[], bool] | None = None,
         patience: int | None = None,
         export: Callable[[nn.Module], nn.Module] | None = None,
+        records: Sequence[Mapping[str, object]] = (),
+        origin: str | Path | None = None,
         resume: bool = False,
     ) -> None:
         self.network = getattr(network, "module", network)
@@ -56,7 +66,10 @@ class StageCheckpoint:
         self.eligible = eligible
         self.patience = patience
         self.export = export
+        self.records = list(records)
+        self.origin = Path(origin) if origin is not None else None
         self.resume = resume
+        self.fingerprint = ""  # SHA-256 of `origin`
         self.best_metric: float | None = None
         self.best_epoch = 0
         self.without_improvement = 0
@@ -104,6 +117,9 @@ class StageCheckpoint:
         if idist.get_rank() > 0:
             return
         network = self.network if self.export is None else self.export(self.network)
+        for record in self.records:
+            content = record["content"]
+            write_json(record["path"], content() if callable(content) else content)
         save_weights({"model": network.state_dict()}, self.best_path)
 
     def save_last(self, trainer: Engine) -> None:
@@ -120,19 +136,33 @@ class StageCheckpoint:
                     "without_improvement": self.without_improvement,
                 },
                 "random": random_state(),
+                "origin": self.fingerprint,
                 **{name: value.state_dict() for name, value in self.state.items()},
             },
             self.last_path,
         )
 
     def load_last(self, trainer: Engine) -> None:
-        """Continue from `last_path` if `resume` is set and the file exists."""
-        if not self.resume or self.last_path is None or not self.last_path.is_file():
+        """Continue from `last_path` if `resume` is set and the file is there and of this run."""
+        if self.origin is not None:
+            self.fingerprint = hashlib.sha256(self.origin.read_bytes()).hexdigest()
+        if self.last_path is None:
             return
-        content = torch.load(self.last_path, map_location="cpu", weights_only=True)
-        missing = {"model", "trainer", "best", "random", *self.state} - set(content)
+        if not self.resume:
+            if idist.get_rank() == 0:
+                self.last_path.unlink(missing_ok=True)
+            return
+        if not self.last_path.is_file():
+            self.log.info("nothing to resume at %s: starting with the first epoch", self.last_path)
+            return
+        content = read_checkpoint(self.last_path)
+        missing = {"model", "trainer", "best", "random", "origin", *self.state} - set(content)
         if missing:
             raise BundleError(f"{self.last_path}: holds no {sorted(missing)[0]!r}; it is of another kind of run")
+        if content["origin"] != self.fingerprint:
+            self.log.info("%s started from other weights than %s: starting anew", self.last_path, self.origin)
+            return
+        check_fit(self.network, content["model"], source=str(self.last_path))
         self.network.load_state_dict(content["model"])
         for name, value in self.state.items():
             value.load_state_dict(content[name])

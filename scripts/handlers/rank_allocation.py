@@ -6,7 +6,6 @@ import logging
 from pathlib import Path
 
 import ignite.distributed as idist
-import torch
 from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
 from torch import nn
@@ -14,7 +13,6 @@ from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
 from ..adapters import RankAllocator, adapted_layers, rank_pattern
-from ..files import write_json
 from ..reporting import plot_rank_pattern
 
 
@@ -37,38 +35,27 @@ class Orthogonality:
         trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, self.add_term)
 
     def add_term(self, trainer: Engine) -> None:
-        # Under automatic mixed precision the Gram matrices would be rounded to half: the error is what is measured.
-        with torch.autocast(torch.device(trainer.state.device).type, enabled=False):
-            term = sum(layer.orthogonality() for layer in self.layers)
+        term = sum(layer.orthogonality() for layer in self.layers)
         trainer.state.output["loss"] = trainer.state.output["loss"] + self.gamma * term
 
 
 class RankAllocation:
-    """Steps the allocator after each optimiser step, logs budget and ranks, and writes the final rank pattern.
+    """Steps the allocator after each optimiser step, logs budget and ranks, and draws the final rank pattern.
 
     The allocator is called from the optimiser's own post-step hook: by then gradients are accumulated over
-    mini-batches and unscaled, and steps that the gradient scaler skips do not count.
+    mini-batches, and averaged over processes.
 
     Args:
         allocator: of the network's adapted layers.
         optimizer: that trains them.
         network: adapted network; a DistributedDataParallel wrapper is looked through.
-        pattern_path: JSON file {"budget": N, "ranks": {module.projection: rank}}; one process of several writes it.
         log_dir: TensorBoard folder; the heat map rank_pattern.png is written there too.
     """
 
-    def __init__(
-        self,
-        allocator: RankAllocator,
-        optimizer: Optimizer,
-        network: nn.Module,
-        pattern_path: str | Path,
-        log_dir: str | Path,
-    ) -> None:
+    def __init__(self, allocator: RankAllocator, optimizer: Optimizer, network: nn.Module, log_dir: str | Path) -> None:
         self.allocator = allocator
         self.optimizer = optimizer
         self.network = getattr(network, "module", network)
-        self.pattern_path = Path(pattern_path)
         self.log_dir = Path(log_dir)
         self.log = logging.getLogger("ranks")
         self._hook = None
@@ -106,11 +93,4 @@ class RankAllocation:
         if self._writer is None:
             return
         self._writer.close()
-        write_rank_pattern(self.network, self.pattern_path, self.log_dir / "rank_pattern.png")
-
-
-def write_rank_pattern(network: nn.Module, path: Path, picture: Path) -> None:
-    """Write the rank pattern of `network` as JSON and as a heat map."""
-    pattern = rank_pattern(network)
-    write_json(path, pattern)
-    plot_rank_pattern(pattern, picture)
+        plot_rank_pattern(rank_pattern(self.network), self.log_dir / "rank_pattern.png")

@@ -32,6 +32,7 @@ BODY = [
 ]  # fmt: skip
 CLAVICLE = [(0.028, 0.175), (0.09, 0.165), (0.17, 0.135), (0.25, 0.125), (0.33, 0.10)]
 SCAPULA = [(0.30, 0.11), (0.37, 0.13), (0.40, 0.20), (0.37, 0.33), (0.335, 0.44), (0.31, 0.33), (0.285, 0.20)]
+HUMERUS = [(0.40, 0.115), (0.425, 0.18), (0.475, 0.32), (0.53, 0.47)]
 RIB_PAIRS = 10
 
 
@@ -56,7 +57,7 @@ class Anatomy:
         body, right_lung, left_lung, heart, trachea, abdomen: closed outlines; lungs still overlap the heart.
         spine: left and right edge of the column as one closed outline.
         vertebrae: closed outlines of the vertebral bodies.
-        clavicles, scapulae: right then left; clavicles are centre lines.
+        clavicles, scapulae, humeri: right then left; clavicles and humeri are centre lines.
         posterior_ribs, anterior_ribs: centre lines.
         bone_width: width of a rib.
     """
@@ -71,6 +72,7 @@ class Anatomy:
     vertebrae: list[np.ndarray]
     clavicles: list[np.ndarray]
     scapulae: list[np.ndarray]
+    humeri: list[np.ndarray] = field(default_factory=list)
     posterior_ribs: list[np.ndarray] = field(default_factory=list)
     anterior_ribs: list[np.ndarray] = field(default_factory=list)
     bone_width: float = 0.02
@@ -97,6 +99,9 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
         return shaped
 
     right, left = build(RIGHT_LUNG, 0.006), build(LEFT_LUNG, 0.006)
+    turned = np.clip(rng.normal(0, 0.04), -0.1, 0.1)  # a patient turned about the long axis shows one lung narrower
+    right[:, 0] = 0.5 + (right[:, 0] - 0.5) * (1 - turned)
+    left[:, 0] = 0.5 + (left[:, 0] - 0.5) * (1 + turned)
     for lung, dome in ((right, slice(7, 11)), (left, slice(7, 11))):
         lung[dome, 1] += rng.normal(0, 0.018) + np.array([0, 1, 1, 0]) * rng.normal(0, 0.014)
         if rng.random() < 0.12:  # one lung small: raised diaphragm
@@ -149,7 +154,9 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
         scapula[:, 0] += rng.uniform(-0.02, 0.06)
         anatomy.clavicles.append(open_curve(_beside(clavicle, side, width)))
         anatomy.scapulae.append(closed_curve(_beside(scapula, side, width), 48))
-    _add_ribs(anatomy, rng, width, inspiration)
+        humerus = np.array(HUMERUS) + rng.normal(0, 0.006, (len(HUMERUS), 2))
+        anatomy.humeri.append(open_curve(_beside(humerus, side, width)))
+    _add_ribs(anatomy, rng, (right, left), inspiration)
     return anatomy
 
 
@@ -157,20 +164,31 @@ def _beside(points: np.ndarray, side: int, width: float) -> np.ndarray:
     return np.column_stack([0.5 + side * points[:, 0] * width, points[:, 1]])
 
 
-def _add_ribs(anatomy: Anatomy, rng: np.random.Generator, width: float, inspiration: float) -> None:
-    """Posterior ribs fall from the spine outwards; anterior ribs return inwards, lower and fainter."""
-    pitch = rng.uniform(0.066, 0.076) + inspiration * 0.05
-    top, droop = rng.uniform(0.075, 0.10), rng.uniform(0.8, 1.25)
+def _add_ribs(
+    anatomy: Anatomy, rng: np.random.Generator, lungs: tuple[np.ndarray, np.ndarray], inspiration: float
+) -> None:
+    """Posterior ribs fall from the spine outwards; anterior ribs return inwards, lower and fainter.
+
+    Both turn around at the outer edge of the lung, which is what draws the bright line of the chest wall.
+
+    Args:
+        lungs: control points of the right and left lung, the first six along the outer edge from the apex down.
+    """
+    pitch = rng.uniform(0.064, 0.074) + inspiration * 0.05
+    top, droop = rng.uniform(0.065, 0.095), rng.uniform(0.7, 1.3)
     t = np.linspace(0, 1, 20)
-    for side in (-1, 1):
+    for side, lung in zip((-1, 1), lungs):
+        levels = np.maximum.accumulate(lung[:6, 1])
+        outer = np.abs(lung[:6, 0] - 0.5)
         for i in range(RIB_PAIRS):
             start = top + pitch * i + rng.normal(0, 0.002)
-            reach = 0.375 * np.sqrt(max(0.05, 1 - ((start + 0.06 - 0.62) / 0.60) ** 2)) * width
-            fall = (0.03 + 0.012 * i) * droop
-            u = 0.04 + (reach - 0.04) * np.sin(t * np.pi / 2) ** 0.9
-            v = start - 0.018 * np.sin(t * np.pi) + fall * t**2.2
+            fall = (0.065 + 0.015 * i) * droop
+            reach = max(0.16, float(np.interp(start + fall, levels, outer))) + 0.008
+            u = 0.04 + (reach - 0.04) * np.sin(t * np.pi / 2) ** 0.85
+            v = start - 0.03 * np.sin(t * np.pi) ** 2 + fall * t**1.4
             anatomy.posterior_ribs.append(np.column_stack([0.5 + side * u, v]))
             if 1 <= i <= 7:
-                u = reach - (reach - (0.10 + 0.015 * i)) * t
+                inner = 0.10 + 0.015 * i
+                u = reach - (reach - inner) * (1 - np.cos(t * np.pi / 2)) ** 0.8
                 v = start + fall + (0.055 + 0.02 * i) * np.sin(t * np.pi / 2) * droop
                 anatomy.anterior_ribs.append(np.column_stack([0.5 + side * u, v]))

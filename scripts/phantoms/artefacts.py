@@ -18,7 +18,7 @@ def effusion(canvas: Canvas, lung: np.ndarray, rng: np.random.Generator) -> np.n
     height = rng.uniform(0.08, 0.40)
     values = v[lung]
     level = values.max() - height * np.ptp(values)
-    rise = 0.06 * ((np.abs(u - 0.5) - 0.1) / 0.3)
+    rise = rng.uniform(0.05, 0.16) * np.clip((np.abs(u - 0.5) - 0.1) / 0.25, 0, 1.3) ** 2
     return lung & (v > level - rise)
 
 

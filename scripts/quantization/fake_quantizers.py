@@ -12,14 +12,20 @@ from .qparams import affine_qparams, signed_range, symmetric_scale, unsigned_ran
 class WeightFakeQuantizer(nn.Module):
     """Symmetric, per output channel, with the scale of the present weight.
 
+    Attributes:
+        width: the bits as a constant of the build: a checkpoint of another width is refused.
+
     Args:
         bits: width of the signed integers.
         axis: output channel axis of the weight.
     """
 
+    constants = ("width",)
+
     def __init__(self, bits: int, axis: int) -> None:
         super().__init__()
         self.bits = bits
+        self.register_buffer("width", torch.tensor(bits))
         self.axis = axis
 
     def scale(self, weight: torch.Tensor) -> torch.Tensor:
@@ -43,14 +49,18 @@ class ActivationFakeQuantizer(nn.Module):
     Attributes:
         low, high: the range, shape [1]; trained by the straight-through estimator of LSQ+ (Bhalgat et al. 2020):
             inside the range the rounding error, outside it the clipping bound carries the gradient.
+        width: the bits as a constant of the build: a checkpoint of another width is refused.
 
     Args:
         bits: width of the unsigned integers.
     """
 
+    constants = ("width",)
+
     def __init__(self, bits: int) -> None:
         super().__init__()
         self.bits = bits
+        self.register_buffer("width", torch.tensor(bits))
         self.low = nn.Parameter(torch.full((1,), -1.0))
         self.high = nn.Parameter(torch.full((1,), 1.0))
         self.register_buffer("calibrated", torch.zeros((), dtype=torch.bool))

@@ -46,12 +46,17 @@ def overlay_panel(
     return panel
 
 
-def overlay_sheet(panels: Sequence[Image.Image], path: str | Path, columns: int = 6) -> None:
-    """Paste panels of one size into a sheet and write it as PNG."""
+def join_panels(panels: Sequence[Image.Image], columns: int = 6) -> Image.Image:
+    """Panels of one size side by side, row by row."""
     columns = min(columns, len(panels))
     width, height = panels[0].size
     sheet = Image.new("RGB", (columns * width, -(-len(panels) // columns) * height))
     for i, panel in enumerate(panels):
         sheet.paste(panel, (i % columns * width, i // columns * height))
+    return sheet
+
+
+def overlay_sheet(panels: Sequence[Image.Image], path: str | Path, columns: int = 6) -> None:
+    """Paste panels of one size into a sheet and write it as PNG."""
     with replacing(path) as partial:
-        sheet.save(partial, format="PNG")
+        join_panels(panels, columns).save(partial, format="PNG")

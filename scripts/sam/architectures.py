@@ -54,11 +54,21 @@ ARCHITECTURES = {
 def dividing_window(grid: int) -> int:
     """The window nearest to SAM's 14 that divides a grid x grid token map, so that no window is padded.
 
-    SAM pads the map to multiples of 14: 16 x 16 tokens become 28 x 28, which is 3.06 times the work. Where no divisor
-    lies between 7 and 21, SAM's own window (and padding) is kept.
+    SAM pads the map to multiples of 14: 16 x 16 tokens become 28 x 28, which is 3.06 times the work. Windows below 7
+    see too little and are not taken: a prime grid gets one window of its own size.
     """
-    divisors = [window for window in range(7, 22) if grid % window == 0]
-    return min(divisors, key=lambda window: (abs(window - SAM_WINDOW), window), default=SAM_WINDOW)
+    divisors = [window for window in range(min(7, grid), grid + 1) if grid % window == 0]
+    return min(divisors, key=lambda window: (abs(window - SAM_WINDOW), window))
+
+
+def check_window(window: int, grid: int) -> None:
+    """Raise `BundleError` unless `window` divides the grid or is SAM's own 14, which pads as SAM does."""
+    if window != SAM_WINDOW and (window < 1 or grid % window):
+        divisors = [str(divisor) for divisor in range(1, grid + 1) if grid % divisor == 0]
+        raise BundleError(
+            f"window_size {window} does not divide the {grid} x {grid} token grid of a {grid * PATCH_SIZE} px image; "
+            f"take one of {', '.join(divisors)}, or null for {dividing_window(grid)}"
+        )
 
 
 def build_sam(
@@ -75,12 +85,14 @@ def build_sam(
         architecture: a name in `ARCHITECTURES`, or an `Architecture`.
         image_size: side S of the square input in pixels, a multiple of 16.
         out_channels: number of class channels C.
-        window_size: tokens along a window's side; None takes `dividing_window`, 14 is SAM's own.
+        window_size: tokens along a window's side, a divisor of the grid of image_size / 16 tokens; None takes
+            `dividing_window`. 14 is SAM's own and is padded as SAM does where it does not divide the grid.
         gradient_checkpointing: recompute encoder activations in the backward pass to save memory.
         weights: checkpoint to load with `load_base_weights`; None leaves random weights.
 
     Raises:
-        BundleError: unknown architecture, or an image size that is not a positive multiple of 16.
+        BundleError: unknown architecture, an image size that is not a positive multiple of 16, or a window that
+            does not divide the grid.
     """
     if isinstance(architecture, str):
         if architecture not in ARCHITECTURES:
@@ -89,6 +101,9 @@ def build_sam(
     if image_size <= 0 or image_size % PATCH_SIZE:
         raise BundleError(f"image_size must be a positive multiple of {PATCH_SIZE}, got {image_size}")
     grid = image_size // PATCH_SIZE
+    if window_size is None:
+        window_size = dividing_window(grid)
+    check_window(window_size, grid)
     network = SAM(
         ImageEncoder(
             gradient_checkpointing=gradient_checkpointing,
@@ -101,7 +116,7 @@ def build_sam(
             norm_layer=partial(nn.LayerNorm, eps=1e-6),
             qkv_bias=True,
             use_rel_pos=True,
-            window_size=window_size or dividing_window(grid),
+            window_size=window_size,
             global_attn_indexes=architecture.global_attn_indexes,
             out_chans=architecture.prompt_dim,
         ),

@@ -15,16 +15,21 @@ class ClassMaskDecoder(MaskDecoder):
     embeddings is decoded with row i of the prompts in one pass. One class uses SAM's single-mask token (index 0);
     C > 1 classes use its multi-mask tokens 1..C as class channels.
 
+    Attributes:
+        classes: C, kept in checkpoints: 1, 2 and 3 classes have the same parameters.
+
     Args:
         out_channels: number of class channels C, at least 1.
         kwargs: arguments of `segment_anything.modeling.MaskDecoder`.
     """
 
+    constants = ("classes",)
+
     def __init__(self, out_channels: int = 1, **kwargs) -> None:
         if out_channels < 1:
             raise ValueError(f"out_channels must be at least 1, got {out_channels}")
         super().__init__(num_multimask_outputs=max(3, out_channels), **kwargs)
-        self.out_channels = out_channels
+        self.register_buffer("classes", torch.tensor(out_channels))
         self.class_tokens = range(1) if out_channels == 1 else range(1, out_channels + 1)
 
     def predict_masks(

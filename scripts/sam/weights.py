@@ -13,13 +13,11 @@ from ..errors import BundleError, CheckpointMismatch
 from ..files import replacing
 
 
-def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
-    """State dict in the file at `path`, on the CPU; tensors only, no pickled code.
-
-    Accepts a bare state dict (official SAM, MedSAM) or one under the key "model".
+def read_checkpoint(path: str | Path) -> dict[str, object]:
+    """Content of the checkpoint at `path`, on the CPU; tensors and plain values only, no pickled code.
 
     Raises:
-        BundleError: the file is missing, damaged or holds no state dict.
+        BundleError: the file is missing, damaged or holds something else.
     """
     path = Path(path)
     if not path.is_file():
@@ -29,11 +27,23 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     except Exception as error:  # a damaged file can fail anywhere in the unpickler
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BundleError(f"{path}: not a readable checkpoint of tensors ({reason})") from error
-    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
-        content = content["model"]
-    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+    if not isinstance(content, Mapping):
         raise BundleError(f"{path}: holds no state dict of tensors")
     return dict(content)
+
+
+def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
+    """State dict in the file at `path`: a bare one (official SAM, MedSAM) or one under the key "model".
+
+    Raises:
+        BundleError: the file is missing, damaged or holds no state dict.
+    """
+    content = read_checkpoint(path)
+    if isinstance(content.get("model"), Mapping):
+        content = dict(content["model"])
+    if not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise BundleError(f"{path}: holds no state dict of tensors")
+    return content
 
 
 def save_weights(state_dict: Mapping[str, object], path: str | Path) -> None:
@@ -42,8 +52,20 @@ def save_weights(state_dict: Mapping[str, object], path: str | Path) -> None:
         torch.save(state_dict, partial)
 
 
+def constant_keys(network: nn.Module) -> list[str]:
+    """Keys of buffers that are part of the build, which a module names in its attribute `constants`."""
+    return [
+        f"{name}.{constant}" if name else constant
+        for name, module in network.named_modules()
+        for constant in getattr(module, "constants", ())
+    ]
+
+
 def check_fit(network: nn.Module, state_dict: Mapping[str, torch.Tensor], source: str = "checkpoint") -> None:
-    """Raise `CheckpointMismatch` unless keys and shapes of `state_dict` are those of `network`."""
+    """Raise `CheckpointMismatch` unless keys, shapes and constants of `state_dict` are those of `network`.
+
+    Constants are the parts of a build that leave no trace in keys and shapes: number of classes, scaling, bits.
+    """
     own = network.state_dict()
     missing = [key for key in own if key not in state_dict]
     unexpected = [key for key in state_dict if key not in own]
@@ -52,9 +74,19 @@ def check_fit(network: nn.Module, state_dict: Mapping[str, torch.Tensor], source
         for key in own
         if key in state_dict and state_dict[key].shape != own[key].shape
     ]
+    other = [
+        f"{key} {state_dict[key].tolist():g} for {own[key].tolist():g}"
+        for key in constant_keys(network)
+        if key in state_dict and state_dict[key].ndim == 0 and not torch.equal(state_dict[key].cpu(), own[key].cpu())
+    ]
     faults = [
         f"{len(keys)} {kind} (first: {keys[0]})"
-        for kind, keys in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
+        for kind, keys in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("misshapen", misshapen),
+            ("different", other),
+        )
         if keys
     ]
     if faults:
@@ -119,6 +151,9 @@ def load_base_weights(network: nn.Module, path: str | Path) -> nn.Module:
         CheckpointMismatch: keys or shapes differ otherwise; names the first ones.
     """
     fitted = fit_positions(read_weights(path), network)
+    # A base has no classes yet, and official checkpoints have none of this bundle's constants.
+    own = network.state_dict()
+    fitted |= {key: own[key] for key in constant_keys(network)}
     check_fit(network, fitted, source=str(path))
     network.load_state_dict(fitted)
     return network

@@ -1,4 +1,4 @@
-"""Per-image figures of an evaluation, as a table and as a sheet of overlays."""
+"""Per-image figures of an evaluation as a table."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
 from ignite.engine import Engine, Events
 
-from ..data import LoadRadiographd
 from ..data.loading import image_stem
 from ..files import write_json
-from ..reporting import overlay_panel, overlay_sheet
 from .metrics import METRICS, image_metrics, pixel_spacing
 from .summary import format_summary, summarize
 
@@ -86,50 +82,3 @@ def identify(item: Mapping[str, object]) -> dict[str, str]:
         "dataset": item.get("dataset") or Path(path).parent.name,
         "part": item.get("part") or "unseen",
     }
-
-
-class OverlaySheet:
-    """Draws predicted and true outlines of images spread evenly over the data set into one picture.
-
-    Args:
-        path: PNG to write.
-        total: number of images in the evaluation.
-        count: number of images to draw.
-    """
-
-    def __init__(self, path: str | Path, total: int, count: int = 24) -> None:
-        self.path = Path(path)
-        self.count = min(count, total)
-        self.chosen = set(np.linspace(0, total - 1, self.count).round().astype(int).tolist()) if total else set()
-        self.seen = 0
-        self.panels: list = []
-        self.load = LoadRadiographd("image")
-
-    def attach(self, engine: Engine) -> None:
-        """Register on a MONAI evaluator."""
-        engine.add_event_handler(Events.STARTED, self.started)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
-        engine.add_event_handler(Events.COMPLETED, self.completed)
-
-    def started(self, engine: Engine) -> None:
-        self.seen, self.panels = 0, []
-
-    def iteration_completed(self, engine: Engine) -> None:
-        for item, result in zip(engine.state.batch, engine.state.output):
-            if self.seen in self.chosen:
-                self.panels.append(self.draw(item, result))
-            self.seen += 1
-
-    def draw(self, item: Mapping, result: Mapping[str, torch.Tensor]):
-        """One panel, captioned with id and Dice."""
-        image = self.load.load_one(item["image"].meta["filename_or_obj"])[0].numpy().T
-        pred, label = (result[key].cpu().numpy() > 0.5 for key in ("pred", "label"))
-        dice = image_metrics(torch.from_numpy(pred), torch.from_numpy(label), [str(i) for i in range(len(pred))])[
-            "dice"
-        ]
-        return overlay_panel(image, pred, label, f"{identify(item)['id']}  Dice {dice:.3f}")
-
-    def completed(self, engine: Engine) -> None:
-        if self.panels:
-            overlay_sheet(self.panels, self.path)
-            logging.getLogger("evaluation").info("overlays (green: truth, red: prediction): %s", self.path)
