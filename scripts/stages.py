@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .adapters import compact, merge
+from .adapters import compact
 from .parameters import train_only
-from .quantization import calibrate, prepare
+from .quantization import calibrate, prepare, to_integer
 from .sam.weights import check_fit, read_weights, save_weights
 
 
@@ -45,7 +45,7 @@ def quantization_aware(
 def quantize_after_training(
     network: nn.Module, data_loader: Iterable, prepare_batch: Callable, batches: int, path: str | Path
 ) -> None:
-    """Post-training quantization: calibrate the network of stage 2 without training it, and save it merged.
+    """Post-training quantization: calibrate the network of stage 2 without training it, and save its integers.
 
     Args:
         network: from `quantization_aware`, on the device to calibrate on.
@@ -61,4 +61,4 @@ def quantize_after_training(
         return network(image, *args, **kwargs)
 
     calibrate(network, data_loader, forward, batches)
-    save_weights({"model": merge(network).state_dict()}, path)
+    save_weights({"model": to_integer(network).state_dict()}, path)

@@ -80,7 +80,7 @@ class Letterboxd(MapTransform, InvertibleTransform):
 
 
 class RandLocalContrastd(RandomizableTransform, MapTransform):
-    """Add a random share of the difference between the image and its blur, as unsharp masking and equalising detectors do.
+    """Add a random share of the difference between image and blur, as unsharp masking and equalising detectors do.
 
     The result is scaled back to the range of the input.
 

@@ -62,7 +62,8 @@ class SAM(nn.Module):
         if image.ndim != 4 or image.shape[1] not in (1, 3) or image.shape[2:] != (self.image_size,) * 2:
             side, shape = self.image_size, " x ".join(map(str, image.shape))
             raise ValueError(f"image must be B x 1|3 x {side} x {side}, got {shape}")
-        if type(image) is not torch.Tensor:  # a subclass such as MONAI's MetaTensor would intercept every operation
+        # A subclass such as MONAI's MetaTensor would intercept every operation; what the compiler traces with stays.
+        if type(image) is not torch.Tensor and not torch.compiler.is_compiling():
             image = image.as_subclass(torch.Tensor)
         return self.image_encoder((image - self.pixel_mean) / self.pixel_std)
 

@@ -1,0 +1,6 @@
+"""What runs the finished network: torch, or the INT8 artefact on ONNX Runtime or OpenVINO."""
+
+from .manifest import read_manifest, sha256
+from .network import RuntimeSAM, load_network
+
+__all__ = ["RuntimeSAM", "load_network", "read_manifest", "sha256"]
