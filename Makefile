@@ -22,7 +22,8 @@ demo: $(VENV)/installed
 	$(BUNDLE) evaluating --config_file "['configs/evaluate.yaml','configs/demo.yaml']"
 	@echo
 	@echo "Pictures of this run:"
-	@ls eval/demo/overlays.png eval/demo/stage1/rank_pattern.png eval/demo/stage1/curves.png eval/demo/stage2/curves.png
+	@ls eval/demo/report.html eval/demo/overlays.png eval/demo/stage1/rank_pattern.png eval/demo/stage1/curves.png \
+		eval/demo/stage2/curves.png
 	@echo "Figures: eval/demo/metrics.csv, eval/demo/summary.json; weights: eval/demo/models/"
 
 test: $(VENV)/installed-dev lint

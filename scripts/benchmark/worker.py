@@ -1,0 +1,64 @@
+"""The process behind one variant: loads it, then calls it as often as each line on its standard input says."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+
+from ..quantization import integer_network
+from ..runtime import RuntimeSAM
+from ..sam import build_sam
+from ..stages import load_weights
+
+
+def build(spec: Mapping[str, object]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The call that is measured: images in, logits out, with the whole-image prompt.
+
+    Args:
+        spec: "variant" (torch, compiled, torchao, integers, onnxruntime, openvino), and what it needs: "architecture",
+            "image_size", "window_size", "files" (checkpoint, or encoder and decoder graph), "policy", "threads".
+    """
+    variant = spec["variant"]
+    if variant in ("onnxruntime", "openvino"):
+        return RuntimeSAM(*spec["files"], backend=variant, threads=spec["threads"])
+    network = build_sam(spec["architecture"], spec["image_size"], window_size=spec.get("window_size")).eval()
+    if variant == "integers":
+        network = integer_network(network, spec["policy"])
+    if spec.get("files"):
+        load_weights(network, spec["files"][0])
+    if variant == "torchao":
+        from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
+
+        quantize_(network, Int8DynamicActivationInt8WeightConfig())
+    return torch.compile(network) if variant == "compiled" else network
+
+
+def main() -> None:
+    spec = json.loads(sys.argv[1])
+    torch.set_num_threads(spec["threads"])
+    torch.manual_seed(0)
+    image = torch.rand(spec.get("batch", 1), 1, spec["image_size"], spec["image_size"])
+    with torch.inference_mode():
+        started = time.perf_counter()
+        call = build(spec)
+        call(image)
+        print(json.dumps({"load_s": time.perf_counter() - started}), flush=True)
+        for line in sys.stdin:
+            if int(line) == 0:
+                break
+            seconds = []
+            for _ in range(int(line)):
+                started = time.perf_counter()
+                call(image)
+                seconds.append(time.perf_counter() - started)
+            print(json.dumps({"seconds": seconds}), flush=True)
+    print(json.dumps({"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
