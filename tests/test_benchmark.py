@@ -47,6 +47,15 @@ def test_variants_are_measured_in_turns_against_their_peer(tmp_path, capsys):
     )
 
 
+def test_film_to_mask_takes_longer_than_the_network_alone(tmp_path):
+    specs = [
+        {"name": name, "variant": "torch", "architecture": "vit_ti", "image_size": 64, "film_size": film}
+        for name, film in (("network", None), ("film", 512))
+    ]
+    figures = {entry.name: entry for entry in interleave(specs, "network", 3, 3, 1, ROOT)}
+    assert figures["film"].ratio < 1
+
+
 @pytest.mark.parametrize(
     ("rounds", "calls", "peer", "message"),
     [(2, 1, "a", "at least 3 rounds"), (3, 0, "a", "at least 3 rounds"), (3, 1, "b", "peer 'b' is none of a")],

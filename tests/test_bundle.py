@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import mlflow
@@ -133,9 +134,10 @@ def test_shipped_network_equals_the_trained_one(trained):
     shipped = parser.get_parsed_content("network").eval()
     image = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        # One epoch only, so the best weights are the last. Merging rounds W + dW differently, and the rounding to
-        # integers downstream can amplify that; logits of an untrained size still agree closely.
-        torch.testing.assert_close(shipped(image), network(image), atol=0.1, rtol=0)
+        # One epoch only, so the best weights are the last. Merging rounds W + dW differently, which can move a value to
+        # the next integer here and there.
+        difference = (shipped(image) - network(image)).abs()
+        assert difference.mean() < 0.005 * network(image).std() and difference.max() < 0.1 * network(image).std()
 
 
 def test_evaluation_writes_one_row_an_image_and_a_summary(trained):
@@ -220,15 +222,48 @@ def test_full_policy_trains_and_its_weights_do_not_fit_the_paper_policy(trained,
     assert isinstance(cause, BundleError) and "model.pt" in str(cause) and "attn.qkv" in str(cause)
 
 
-def test_resumed_run_continues_where_it_stopped(trained, tmp_path):
+def command(run_id: str, **overrides) -> list[str]:
+    """What a user types."""
+    typed = [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file", "configs/train.yaml"]
+    return typed + [item for key, value in overrides.items() for item in (f"--{key}", str(value))]
+
+
+@pytest.mark.parametrize("stage", ["stage1", "stage2"])
+def test_killed_run_resumes_to_the_same_weights(trained, stage, tmp_path):
+    """kill -9 after an epoch of either stage; what follows is the uninterrupted run, bit by bit."""
+    settings = {**SMALL, "qat_epochs": 3}
     paths = {**trained["paths"], "model_dir": str(tmp_path), "output_dir": str(tmp_path / "eval")}
-    run(["train.yaml"], "train", run_id="stage1", **paths, **SMALL)
-    history = json.loads((tmp_path / "eval" / "stage1" / "curves.json").read_text())
-    first = torch.load(tmp_path / "eval" / "stage1" / "last.pt", weights_only=True)
-    workflow = run(["train.yaml"], "train", run_id="stage1", resume=True, **paths, **{**SMALL, "epochs": 3})
-    assert workflow.parser.get_parsed_content("train::trainer").state.iteration == first["trainer"]["iteration"]
-    assert workflow.parser.get_parsed_content("train::allocator").steps == first["allocator"]["steps"]
-    assert json.loads((tmp_path / "eval" / "stage1" / "curves.json").read_text()) == history
+    if stage == "stage2":
+        models = trained["folder"] / "models"
+        paths |= {"stage1_weights": str(models / "stage1.pt"), "split_record": str(models / "split.json")}
+    last = tmp_path / "eval" / stage / "last.pt"
+    process = subprocess.Popen(command(stage, **paths, **settings), cwd=ROOT, stdout=subprocess.DEVNULL)
+    while not last.is_file() and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    before = torch.load(last, weights_only=True)["trainer"]["iteration"]
+    assert 0 < before < 3 * len_epoch(trained)
+    resumed = subprocess.run(
+        command(stage, resume=True, **paths, **settings), cwd=ROOT, capture_output=True, text=True, timeout=400
+    )
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    assert "resumed" in resumed.stdout + resumed.stderr
+    whole = tmp_path / "whole"
+    paths |= {"model_dir": str(whole), "output_dir": str(whole / "eval")}
+    subprocess.run(command(stage, **paths, **settings), cwd=ROOT, check=True, capture_output=True, timeout=400)
+    first, second = (
+        torch.load(folder / "eval" / stage / "last.pt", weights_only=True)["model"] for folder in (tmp_path, whole)
+    )
+    assert set(first) == set(second)
+    assert not [key for key in first if not torch.equal(first[key], second[key])]
+    curves = [json.loads((folder / "eval" / stage / "curves.json").read_text()) for folder in (tmp_path, whole)]
+    assert curves[0] == curves[1] and len(curves[0]) == 3
+
+
+def len_epoch(trained) -> int:
+    """Iterations of an epoch."""
+    return torch.load(trained["folder"] / "eval" / "stage1" / "last.pt", weights_only=True)["trainer"]["epoch_length"]
 
 
 def test_policy_of_weights_alone_trains(trained, tmp_path):
@@ -336,6 +371,7 @@ def test_pretraining_makes_a_base_that_training_accepts(tmp_path):
 
 
 def test_several_classes_train_and_are_scored_one_by_one(tmp_path):
+    """With run_id "", as MONAI Label runs a bundle: the whole config, in which each stage must stand once."""
     write_phantoms(tmp_path / "data", 16, size=64, seed=900, classes="organs")
     paths = {
         "dataset_dir": str(tmp_path / "data"),
@@ -343,7 +379,12 @@ def test_several_classes_train_and_are_scored_one_by_one(tmp_path):
         "output_dir": str(tmp_path / "eval"),
     }
     base = str(ROOT / "models" / "sam_vit_ti_phantom.pt")
-    run(["train.yaml"], "train", run_id="training", base_weights=base, classes=3, **paths, **{**SMALL, "epochs": 2})
+    run(["train.yaml"], "train", run_id="", base_weights=base, classes=3, **paths, **{**SMALL, "epochs": 2})
+    for stage, epochs in (("stage1", 2), ("stage2", 1)):
+        assert len(json.loads((tmp_path / "eval" / stage / "curves.json").read_text())) == epochs
+        assert (
+            torch.load(tmp_path / "eval" / stage / "last.pt", weights_only=True)["trainer"]["iteration"] == 3 * epochs
+        )
     network = {key: SMALL[key] for key in ("image_size", "window_size")}
     names = ["right_lung", "left_lung", "heart"]
     run(["evaluate.yaml"], "infer", run_id="evaluating", classes=3, class_names=names, **paths, **network)

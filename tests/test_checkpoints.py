@@ -12,13 +12,13 @@ from ignite.engine import Events
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import LrScheduleHandler, MeanDice, ValidationHandler, from_engine
-from monai.transforms import AsDiscreted
+from monai.transforms import AsDiscreted, Compose, Randomizable, Transform
 from PIL import Image
 from torch import nn
 
 from scripts.errors import BundleError
 from scripts.files import replacing
-from scripts.handlers import Progress, StageCheckpoint, TrainingCurves
+from scripts.handlers import EpochSeeds, FiniteLoss, Progress, StageCheckpoint, TrainingCurves
 from scripts.handlers.checkpoints import random_state, set_random_state
 from scripts.handlers.progress import format_seconds
 from scripts.sam import save_weights
@@ -399,3 +399,42 @@ def test_progress_within_the_interval_is_silent_but_for_epochs_and_end(caplog):
 )
 def test_durations_are_rounded_for_people(seconds, text):
     assert format_seconds(seconds) == text
+
+
+# What a run must not do unnoticed
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_loss_that_is_no_number_stops_before_the_weights_change_and_names_the_images(value):
+    torch.manual_seed(0)
+    network = nn.Linear(3, 1)
+    before = network.weight.clone()
+    items = [{"id": f"film_{i}", "image": torch.rand(3), "label": torch.rand(1)} for i in range(2)]
+    trainer = SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=1,
+        train_data_loader=DataLoader(Dataset(items), batch_size=2),
+        network=network,
+        optimizer=torch.optim.SGD(network.parameters(), 0.1),
+        loss_function=lambda logits, label: (logits - label).sum() * value,
+        decollate=False,
+        train_handlers=[FiniteLoss()],
+    )
+    with pytest.raises(BundleError, match=r"epoch 1, iteration 1, on the images film_0, film_1; look at them"):
+        trainer.run()
+    assert torch.equal(network.weight, before)
+
+
+def test_transforms_draw_by_seed_and_epoch_whatever_was_drawn_before():
+    class Draw(Randomizable, Transform):
+        def __call__(self, item):
+            return {"value": self.R.random()}
+
+    def epoch(dataset, number, seed=3):
+        EpochSeeds(dataset, seed).epoch_started(SimpleNamespace(state=SimpleNamespace(epoch=number)))
+        return [dataset[i]["value"] for i in range(3)]
+
+    dataset = Dataset([{}] * 3, Compose([Draw()]))
+    first, second = epoch(dataset, 1), epoch(dataset, 2)
+    assert first != second and epoch(dataset, 2, seed=4) != second
+    assert epoch(Dataset([{}] * 3, Compose([Draw()])), 2) == second

@@ -443,6 +443,14 @@ def test_without_a_record_everything_is_unseen(tmp_path):
         select(items, "test")
 
 
+def test_masks_that_an_earlier_run_wrote_into_the_folder_are_no_images(tmp_path):
+    (tmp_path / "masks").mkdir()
+    write_png(tmp_path / "film.png")
+    write_png(tmp_path / "masks" / "film_mask.png")
+    assert [item["id"] for item in list_images(tmp_path, exclude=tmp_path / "masks")] == ["film"]
+    assert len(list_images(tmp_path, exclude=tmp_path)) == 2  # masks beside the images: nothing tells them apart
+
+
 def test_films_whose_masks_would_have_one_name_are_refused(tmp_path):
     for name in ("a.png", "a.jpg"):
         Image.new("L", (8, 8)).save(tmp_path / name)

@@ -22,8 +22,8 @@ class InferenceBenchmark:
 
     A group is a mapping of "name", "architecture", "image_size", "window_size" (null: the dividing one), "peer" and
     "variants", each a mapping of "name", "variant" (see `worker.build`), "graph" (fp32 or the name of a policy, for the
-    runtimes), optionally "image_size" and "window_size" of its own, and "batch". Networks have random weights: speed
-    does not depend on them.
+    runtimes), optionally "image_size" and "window_size" of its own, and "batch". With "film_size" the group is measured
+    from a PNG of that side to the mask on disk. Networks have random weights: speed does not depend on them.
 
     Args:
         groups: what to measure.
@@ -78,6 +78,7 @@ class InferenceBenchmark:
             "batch": variant.get("batch", 1),
             "name": variant["name"],
             "variant": variant["variant"],
+            "film_size": group.get("film_size"),
         }
         if variant["variant"] in ("onnxruntime", "openvino"):
             spec["files"] = [str(path) for path in self.graphs(spec, variant["graph"])]

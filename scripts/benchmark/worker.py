@@ -7,9 +7,15 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
 import torch
+from monai.bundle import ConfigParser
+from PIL import Image
 
+from ..phantoms import generate_phantom
 from ..quantization import integer_network
 from ..runtime import RuntimeSAM
 from ..sam import build_sam
@@ -38,14 +44,39 @@ def build(spec: Mapping[str, object]) -> Callable[[torch.Tensor], torch.Tensor]:
     return torch.compile(network) if variant == "compiled" else network
 
 
+def film_to_mask(network: Callable, spec: Mapping[str, object], folder: str) -> Callable[[torch.Tensor], None]:
+    """The call from a film on disk to its mask on disk, with the transforms of inference.yaml.
+
+    Args:
+        network: from `build`.
+        spec: "film_size", side of the PNG in pixels.
+        folder: for film and mask.
+    """
+    film = Path(folder) / "film.png"
+    pixels = generate_phantom(seed=1, size=spec["film_size"]).image
+    Image.fromarray((pixels * 255).astype(np.uint8)).save(film)
+    parser = ConfigParser()
+    parser.read_config("configs/inference.yaml")
+    parser.update({"image_size": spec["image_size"], "dataset_dir": folder, "output_dir": folder})
+    before, after = (parser.get_parsed_content(name) for name in ("preprocessing", "postprocessing"))
+
+    def call(_: torch.Tensor) -> None:
+        item = before({"image": str(film)})
+        after(dict(item, pred=network(item["image"][None])[0]))
+
+    return call
+
+
 def main() -> None:
     spec = json.loads(sys.argv[1])
     torch.set_num_threads(spec["threads"])
     torch.manual_seed(0)
     image = torch.rand(spec.get("batch", 1), 1, spec["image_size"], spec["image_size"])
-    with torch.inference_mode():
+    with torch.inference_mode(), TemporaryDirectory() as folder:
         started = time.perf_counter()
         call = build(spec)
+        if spec.get("film_size"):
+            call = film_to_mask(call, spec, folder)
         call(image)
         print(json.dumps({"load_s": time.perf_counter() - started}), flush=True)
         for line in sys.stdin:

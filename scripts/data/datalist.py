@@ -19,10 +19,14 @@ PARTS = ("train", "validation", "test")
 DATALIST_SECTIONS = {"training": "train", "validation": "validation", "test": "test"}
 
 
-def list_images(folder: str | Path) -> list[dict]:
+def list_images(folder: str | Path, exclude: str | Path | None = None) -> list[dict]:
     """Every image in `folder` (or in its `images/`), also in subfolders, as {"image": path, "id": relative stem}.
 
     Files of other suffixes are counted and logged.
+
+    Args:
+        folder: to look in.
+        exclude: folder whose files are left out: the masks of an earlier run that wrote into `folder`.
 
     Raises:
         BundleError: the folder is missing, holds no image, or holds two whose masks would have one name.
@@ -30,6 +34,8 @@ def list_images(folder: str | Path) -> list[dict]:
     root = _folder(folder)
     root = root / "images" if (root / "images").is_dir() else root
     files = sorted(path for path in root.rglob("*") if path.is_file())
+    if exclude is not None and Path(exclude).resolve() != root.resolve():
+        files = [path for path in files if not path.resolve().is_relative_to(Path(exclude).resolve())]
     paths = [path for path in files if image_suffix(path)]
     others = [path for path in files if not image_suffix(path)]
     if others:

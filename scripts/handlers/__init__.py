@@ -3,12 +3,16 @@
 from .calibration import Calibration
 from .checkpoints import StageCheckpoint
 from .curves import TrainingCurves
+from .finite_loss import FiniteLoss
 from .progress import Progress
 from .rank_allocation import Orthogonality, RankAllocation
+from .seeds import EpochSeeds
 from .tracking import StageTracking
 
 __all__ = [
     "Calibration",
+    "EpochSeeds",
+    "FiniteLoss",
     "Orthogonality",
     "Progress",
     "RankAllocation",
