@@ -93,7 +93,7 @@ def test_mlflow_tracks_both_stages(trained):
 def test_budget_is_met_over_all_layers_together(trained):
     pattern = json.loads((trained["folder"] / "models" / "rank_pattern.json").read_text())
     ranks = list(pattern["ranks"].values())
-    assert len(ranks) == 6 * 3
+    assert len(ranks) == 6 * 6
     assert sum(ranks) == pattern["budget"] == TARGET_RANK * len(ranks)
     assert len(set(ranks)) > 1, "an adaptive budget leaves layers with different ranks"
 
@@ -279,7 +279,7 @@ def test_policy_of_weights_alone_trains(trained, tmp_path):
 def test_stage2_alone_refuses_a_split_that_trains_on_held_back_images(trained, tmp_path):
     paths = {**trained["paths"], "output_dir": str(tmp_path / "eval"), "model_weights": str(tmp_path / "model.pt")}
     with pytest.raises(Exception) as caught:
-        run(["train.yaml"], "train", run_id="stage2", seed=5, **paths, **SMALL)
+        run(["train.yaml"], "train", run_id="stage2", split_seed=5, **paths, **SMALL)
     cause = root_cause(caught.value)
     assert isinstance(cause, BundleError) and "split.json: stage 1 held" in str(cause)
     assert not (tmp_path / "model.pt").exists()
@@ -432,7 +432,7 @@ def test_two_processes_train_together(phantoms, tmp_path):
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
     pattern = json.loads((tmp_path / "models" / "rank_pattern.json").read_text())
-    assert pattern["budget"] == TARGET_RANK * 18
+    assert pattern["budget"] == TARGET_RANK * 36
     assert (tmp_path / "models" / "model.pt").is_file()
 
 

@@ -185,19 +185,17 @@ def read_record(path: str | Path) -> dict[str, list[str]]:
 
 
 def _recorded_split(items: Sequence[Mapping], record: str | Path) -> dict[str, list[dict]]:
-    """The parts that `record` names; it must hold exactly the ids of `items`."""
-    parts: dict[str, list[dict]] = {part: [] for part in PARTS}
-    marked = select(items, record=record)
-    for item in marked:
-        if item["part"] not in parts:
-            raise BundleError(f"{record}: does not list {item['id']}; resume with the data of the first run")
-        parts[item["part"]].append(item)
-    listed = sum(len(names) for names in read_record(record).values())
-    if listed != len(marked):
-        raise BundleError(
-            f"{record}: lists {listed} images, the data has {len(marked)}; resume with the first run's data"
-        )
-    return parts
+    """The parts that `record` names, in its order; it must hold exactly the ids of `items`."""
+    known, recorded = {item["id"]: item for item in items}, read_record(record)
+    listed = {name for names in recorded.values() for name in names}
+    for name in [*known, *listed]:
+        if name not in known or name not in listed:
+            where, lacks = ("the data", record) if name in known else (record, "the data")
+            raise BundleError(
+                f"{record}: {name} is in {where} but not in {lacks}; resume with the data of the first run"
+            )
+    # The order decides which image an index means, and with it what a resumed run draws.
+    return {part: [dict(known[name], part=part) for name in recorded.get(part, ())] for part in PARTS}
 
 
 def _draw_patients(
