@@ -70,7 +70,8 @@ def write_graph(module: nn.Module, inputs: tuple, path: str | Path, names: list[
     """Export one graph, check it, and write it in one piece."""
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")  # the exporter's notes on its own internals
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        for name in ("torch.onnx", "onnx_ir", "onnxscript"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         program = torch.onnx.export(
             module.eval(),
             inputs,
