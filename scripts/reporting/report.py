@@ -27,13 +27,16 @@ def picture_uri(picture: Image.Image) -> str:
     return data_uri(buffer.getvalue())
 
 
-def format_figures(figures: Mapping[str, object] | None) -> str:
-    """Mean, standard deviation and median of one metric, as `summarize` gives them."""
+def format_figures(figures: Mapping[str, object] | None, metric: str) -> str:
+    """Mean, standard deviation and median of one metric, as `summarize` gives them; distances to two decimals."""
     if not figures or figures["mean"] is None:
         return "–"
-    spread = "" if figures["std"] is None else f" ± {figures['std']:.4f}"
+    digits = 2 if metric in ("hd95", "assd") else 4
+    mean, std, median = (
+        "" if figures[key] is None else f"{figures[key]:.{digits}f}" for key in ("mean", "std", "median")
+    )
     missing = f", {len(figures['undefined'])} undefined" if figures["undefined"] else ""
-    return f"{figures['mean']:.4f}{spread} ({figures['median']:.4f}{missing})"
+    return f"{mean}{f' ± {std}' if std else ''} ({median}{missing})"
 
 
 def plot_distributions(rows: Sequence[Mapping[str, object]], metrics: Sequence[str]) -> bytes:
