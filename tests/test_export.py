@@ -145,6 +145,13 @@ def test_weights_stand_in_the_file_as_integers(exported):
     assert sum(kinds[node.input[0]] == onnx.TensorProto.INT32 for node in held) == len(with_bias)
 
 
+def test_graphs_tell_nothing_of_the_machine_that_exported_them(exported):
+    *_, folder = exported
+    for part in ("encoder", "decoder"):
+        content = (folder / f"{part}_int8.onnx").read_bytes()
+        assert b"site-packages" not in content and b"stack_trace" not in content
+
+
 def test_graphs_compute_what_the_network_does(exported):
     _, fake, integer, folder = exported
     runtime = RuntimeSAM(folder / "encoder_int8.onnx", folder / "decoder_int8.onnx")

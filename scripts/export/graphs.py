@@ -86,9 +86,18 @@ def write_graph(module: nn.Module, inputs: tuple, path: str | Path, names: list[
         draft = Path(folder) / "graph.onnx"
         program.save(str(draft), external_data=False)
         model = onnx.load(str(draft))
+    strip(model)
     onnx.checker.check_model(model)
     with replacing(path) as partial:
         partial.write_bytes(model.SerializeToString())
+
+
+def strip(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes about its own run: stack traces with paths of the machine that exported."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
 
 
 def integer_nodes(path: str | Path) -> dict[str, object]:
