@@ -266,6 +266,41 @@ def len_epoch(trained) -> int:
     return torch.load(trained["folder"] / "eval" / "stage1" / "last.pt", weights_only=True)["trainer"]["epoch_length"]
 
 
+@pytest.mark.parametrize(
+    ("training", "scoring", "changed"),
+    [
+        (["finetune.yaml"], "base.yaml", ["mask_decoder.iou_token.weight"]),
+        (["finetune.yaml", "unet.yaml"], "unet.yaml", None),
+        (["finetune.yaml", "segresnet.yaml"], "segresnet.yaml", None),
+    ],
+)
+def test_methods_to_compare_with_train_and_are_scored(trained, training, scoring, changed, tmp_path):
+    paths = {**trained["paths"], "model_dir": str(tmp_path), "output_dir": str(tmp_path / "eval")}
+    small = {key: SMALL[key] for key in ("image_size", "window_size", "batch_size")}
+    run(["train.yaml", *training], "train", run_id="stage1", epochs=1, **paths, **small)
+    weights = read_weights(tmp_path / "stage1.pt")
+    if changed is not None:
+        base = read_weights(trained["paths"]["base_weights"])
+        assert all(not torch.equal(weights[key], base[key]) for key in changed)
+        key = "image_encoder.blocks.3.mlp.lin1.weight"
+        assert torch.equal(weights[key], base[key]), "the encoder is frozen"
+    del paths["base_weights"], small["batch_size"]
+    weights_file = {"model_weights": str(tmp_path / "stage1.pt"), "part": "test"}
+    run(["evaluate.yaml", scoring], "infer", run_id="evaluating", **weights_file, **paths, **small)
+    with (tmp_path / "eval" / "metrics.csv").open() as file:
+        assert {row["part"] for row in csv.DictReader(file)} == {"test"}
+
+
+def test_calibration_alone_makes_a_model_that_inference_loads(trained, tmp_path):
+    paths = {**trained["paths"], "model_dir": str(tmp_path), "output_dir": str(tmp_path / "eval")}
+    stage1 = str(trained["folder"] / "models" / "stage1.pt")
+    run(["train.yaml", "post_training.yaml"], "train", run_id="post_training", stage1_weights=stage1, **paths, **SMALL)
+    network = {key: SMALL[key] for key in ("image_size", "window_size")}
+    del paths["base_weights"]
+    run(["inference.yaml"], "infer", **{**paths, "output_dir": str(tmp_path / "masks")}, **network)
+    assert len(list((tmp_path / "masks").rglob("*_mask.png"))) == 24
+
+
 def test_policy_of_weights_alone_trains(trained, tmp_path):
     policy = tmp_path / "policy.yaml"
     policy.write_text("- {modules: prompt_encoder.*, precision: fp32}\n- {modules: '*', weight: 8}\n")
