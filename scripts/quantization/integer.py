@@ -65,7 +65,7 @@ class IntegerLayer(nn.Module):
         """The integers that `layer`, whose adapters are merged, rounds to."""
         plain, quantizers = layer.layer, (layer.input_quantizer, layer.output_quantizer)
         bits = [None if quantizer is None else quantizer.bits for quantizer in quantizers]
-        integer = cls(plain, Precision(layer.weight_quantizer.bits, *bits))
+        integer = cls(plain, Precision(layer.weight_quantizer.bits, *bits)).to(plain.weight.device)
         scale = layer.weight_quantizer.scale(plain.weight)
         shape = [-1 if axis == integer.axis else 1 for axis in range(plain.weight.ndim)]
         first, last = signed_range(layer.weight_quantizer.bits)
@@ -80,7 +80,8 @@ class IntegerLayer(nn.Module):
         if plain.bias is not None:
             bias = plain.bias
             if integer.input_scale is not None:
-                bias = (bias / (integer.input_scale * scale)).round()
+                # In double precision, since float32 cannot hold the largest int32.
+                bias = (bias / (integer.input_scale * scale)).round().double().clamp(-(2**31), 2**31 - 1)
             integer.bias.copy_(bias)
         return integer
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from ..errors import BundleError
 from ..stages import load_weights
-from .manifest import read_manifest
+from .manifest import read_manifest, sha256
 
 BACKENDS = ("onnxruntime", "openvino")
 
@@ -55,7 +55,7 @@ class RuntimeSAM(nn.Module):
 
     def forward(self, image: torch.Tensor, boxes: torch.Tensor | None = None) -> torch.Tensor:
         """Image B x 1 x S x S in [0, 1], boxes B x 4 or None -> logits B x C x S x S."""
-        return self.decode(self.encode(image), boxes)
+        return self.decode(self.encode(image), boxes).to(image.device)
 
 
 def load_network(network: nn.Module, weights: str | Path, backend: str, artefact: str | Path) -> nn.Module:
@@ -71,7 +71,10 @@ def load_network(network: nn.Module, weights: str | Path, backend: str, artefact
         return load_weights(network, weights)
     if backend not in BACKENDS:
         raise BundleError(f"unknown backend {backend!r}; known: torch, {', '.join(BACKENDS)}")
-    read_manifest(artefact)
+    manifest = read_manifest(artefact)
+    origin = manifest.get("weights", {}).get("sha256")
+    if Path(weights).is_file() and origin is not None and sha256(weights) != origin:
+        raise BundleError(f"{artefact}: was exported from other weights than {weights}; export again")
     folder = Path(artefact).parent
     return RuntimeSAM(folder / "encoder_int8.onnx", folder / "decoder_int8.onnx", backend)
 
