@@ -71,7 +71,7 @@ class PromptBoxd(MapTransform, Randomizable):
             side = self.frame_size or max(height, width)
             scale = side / max(height, width)
             boxed = self.R.random() < self.probability and not d.get("whole_image", False)
-            box = bounding_box(d[key]) if boxed else None
+            box = bounding_box(d[key] > 0.5) if boxed else None
             if box is None:
                 box = np.array([0, 0, side, side])  # what the network takes for the whole image
             else:

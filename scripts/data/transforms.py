@@ -22,39 +22,33 @@ def fit_longest(height: int, width: int, size: int) -> tuple[int, int]:
 class Letterboxd(MapTransform, InvertibleTransform):
     """Scale the longer side to `size` and pad right and bottom with zeros, as SAM frames its inputs.
 
-    The inverse crops and scales back bilinearly, which suits logits and probabilities.
+    Masks too are scaled with antialiasing: a pixel that an outline crosses gets the share that is covered. Nearest
+    neighbours would move every outline, since with ties they all round to the same side. The inverse crops and scales
+    back bilinearly, which suits logits and probabilities.
 
     Args:
         keys: C x H x W tensors.
         size: side of the square output in pixels.
-        nearest: whether each key is scaled by nearest neighbour (masks) instead of antialiased bilinear (images).
         allow_missing_keys: skip absent keys.
     """
 
-    def __init__(
-        self, keys: KeysCollection, size: int, nearest: bool | list[bool] = False, allow_missing_keys: bool = False
-    ) -> None:
+    def __init__(self, keys: KeysCollection, size: int, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
         self.size = size
-        flags = [nearest] * len(self.keys) if isinstance(nearest, bool) else list(nearest)
-        if len(flags) != len(self.keys):
-            raise ValueError(f"nearest has {len(flags)} entries for {len(self.keys)} keys")
-        self.nearest = dict(zip(self.keys, flags))
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         d = dict(data)
         for key in self.key_iterator(d):
             height, width = d[key].shape[1:]
-            d[key] = self._forward(d[key], self.nearest[key])
+            d[key] = self._forward(d[key])
             self.push_transform(d, key, extra_info={"height": int(height), "width": int(width)})
         return d
 
-    def _forward(self, image: torch.Tensor, nearest: bool) -> torch.Tensor:
+    def _forward(self, image: torch.Tensor) -> torch.Tensor:
         inner = fit_longest(*image.shape[1:], self.size)
         plain = image.as_tensor() if isinstance(image, MetaTensor) else image
         if plain.shape[1:] != inner:
-            mode = {"mode": "nearest-exact"} if nearest else {"mode": "bilinear", "antialias": True}
-            plain = F.interpolate(plain[None].float(), inner, **mode)[0]
+            plain = F.interpolate(plain[None].float(), inner, mode="bilinear", antialias=True)[0]
         plain = F.pad(plain, (0, self.size - inner[1], 0, self.size - inner[0]))
         return (
             MetaTensor(plain, meta=image.meta, applied_operations=image.applied_operations)
@@ -71,8 +65,7 @@ class Letterboxd(MapTransform, InvertibleTransform):
             plain = d[key].as_tensor() if isinstance(d[key], MetaTensor) else d[key]
             plain = plain[:, : inner[0], : inner[1]]
             if plain.shape[1:] != (height, width):
-                mode = {"mode": "nearest-exact"} if self.nearest.get(key) else {"mode": "bilinear"}
-                plain = F.interpolate(plain[None].float(), (height, width), **mode)[0]
+                plain = F.interpolate(plain[None].float(), (height, width), mode="bilinear")[0]
             if isinstance(d[key], MetaTensor):
                 plain = MetaTensor(plain, meta=d[key].meta, applied_operations=d[key].applied_operations)
             d[key] = plain
