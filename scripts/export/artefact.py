@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from ..errors import BundleError
-from ..files import write_json
+from ..files import sha256, write_json
 from ..quantization import integer_layers
-from ..runtime import RuntimeSAM, sha256
+from ..runtime import RuntimeSAM
 from .agreement import agreement
 from .graphs import OPSET, export_graphs, integer_nodes
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import random
@@ -16,7 +15,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from ..errors import BundleError
-from ..files import write_json
+from ..files import sha256, write_json
 from ..sam.weights import check_fit, read_checkpoint, save_weights
 
 
@@ -145,7 +144,7 @@ class StageCheckpoint:
     def load_last(self, trainer: Engine) -> None:
         """Continue from `last_path` if `resume` is set and the file is there and of this run."""
         if self.origin is not None:
-            self.fingerprint = hashlib.sha256(self.origin.read_bytes()).hexdigest()
+            self.fingerprint = sha256(self.origin)
         if self.last_path is None:
             return
         if not self.resume:

@@ -1,6 +1,6 @@
 """What runs the finished network: torch, or the INT8 artefact on ONNX Runtime or OpenVINO."""
 
-from .manifest import read_manifest, sha256
+from .manifest import read_manifest
 from .network import RuntimeSAM, load_network
 
-__all__ = ["RuntimeSAM", "load_network", "read_manifest", "sha256"]
+__all__ = ["RuntimeSAM", "load_network", "read_manifest"]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import BundleError
+from ..files import sha256
 
 
-def sha256(path: str | Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def read_manifest(path: str | Path, used: Sequence[str]) -> dict[str, object]:
+    """The manifest at `path`, the files that are `used` checked.
 
-
-def read_manifest(path: str | Path) -> dict[str, object]:
-    """The manifest at `path`, its files checked.
+    Args:
+        path: manifest.json.
+        used: names of files that lie beside it.
 
     Raises:
         BundleError: the manifest or a file is missing, or a file is not the one it describes.
@@ -29,7 +28,9 @@ def read_manifest(path: str | Path) -> dict[str, object]:
         files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{path}: not a manifest of the artefact ({error})") from error
-    for name, expected in files.items():
-        if (path.parent / name).is_file() and sha256(path.parent / name) != expected:
+    for name in used:
+        if name not in files or not (path.parent / name).is_file():
+            raise BundleError(f"{path.parent / name}: no such graph, or {path.name} does not list it; export again")
+        if sha256(path.parent / name) != files[name]:
             raise BundleError(f"{path.parent / name}: is not the file that {path.name} describes; export again")
     return manifest

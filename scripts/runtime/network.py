@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from ..errors import BundleError
+from ..files import sha256
 from ..stages import load_weights
-from .manifest import read_manifest, sha256
+from .manifest import read_manifest
 
 BACKENDS = ("onnxruntime", "openvino")
 
@@ -71,12 +72,13 @@ def load_network(network: nn.Module, weights: str | Path, backend: str, artefact
         return load_weights(network, weights)
     if backend not in BACKENDS:
         raise BundleError(f"unknown backend {backend!r}; known: torch, {', '.join(BACKENDS)}")
-    manifest = read_manifest(artefact)
+    graphs = ("encoder_int8.onnx", "decoder_int8.onnx")
+    manifest = read_manifest(artefact, graphs)
     origin = manifest.get("weights", {}).get("sha256")
     if Path(weights).is_file() and origin is not None and sha256(weights) != origin:
         raise BundleError(f"{artefact}: was exported from other weights than {weights}; export again")
     folder = Path(artefact).parent
-    return RuntimeSAM(folder / "encoder_int8.onnx", folder / "decoder_int8.onnx", backend)
+    return RuntimeSAM(*(folder / name for name in graphs), backend)
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
