@@ -64,6 +64,21 @@ def count(parameters) -> int:
     return sum(parameter.numel() for parameter in parameters)
 
 
+def parameter_counts(network: nn.Module) -> dict[str, int]:
+    """All parameters of a network, those that train, and those that train if masked triplets are dropped.
+
+    A DistributedDataParallel wrapper is looked through.
+    """
+    network = getattr(network, "module", network)
+    trainable = count(p for p in network.parameters() if p.requires_grad)
+    masked = 0
+    for layer in adapted_layers(network).values():
+        dropped = int((~layer.rank_mask).sum())
+        parameters = (layer.adapter_P, layer.adapter_lambda, layer.adapter_Q)
+        masked += sum(dropped * p.numel() // max(1, len(layer.rank_mask)) for p in parameters if p.requires_grad)
+    return {"all": count(network.parameters()), "trainable": trainable, "trainable_pruned": trainable - masked}
+
+
 def parameter_account(network: nn.Module, target_budget: int) -> dict[str, float]:
     """Account of an adapted network's parameters.
 

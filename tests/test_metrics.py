@@ -11,10 +11,11 @@ import pytest
 import torch
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines import SupervisedEvaluator
+from PIL import Image
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from scripts.data import LoadRadiographd
-from scripts.evaluation import METRICS, MetricsTable, format_summary, image_metrics, pixel_spacing, summarize
+from scripts.evaluation import METRICS, MaskFiles, MetricsTable, format_summary, image_metrics, pixel_spacing, summarize
 
 NAMES = ["lungs"]
 
@@ -232,11 +233,13 @@ def evaluate(folder, masks, **settings):
         items.append(
             {"image": image, "label": MetaTensor(mask), "id": f"id{i}", "dataset": "ab"[i % 2], "part": "test"}
         )
+        items[i]["finding"] = "normal"
+    table = MetricsTable(folder, **settings)
     SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=DataLoader(Dataset(items), batch_size=2),
         network=Shift(),
-        val_handlers=[MetricsTable(folder, **settings)],
+        val_handlers=[table, MaskFiles(folder / "masks", table)],
     ).run()
     with (folder / "metrics.csv").open(newline="") as file:
         return list(csv.DictReader(file)), json.loads((folder / "summary.json").read_text())
@@ -262,6 +265,27 @@ def test_evaluator_writes_one_row_an_image_and_a_summary(tmp_path, capsys):
     assert first["metrics"]["dice"]["undefined"] == ["id2"]
     assert second["metrics"]["dice"]["mean"] == pytest.approx(0.75)
     assert "0.8000" in capsys.readouterr().out
+    assert 0 < summary["network_seconds_per_image"] < 60
+
+
+def test_columns_of_the_data_list_are_carried_over_and_empty_where_it_has_none(tmp_path):
+    table, _ = evaluate(tmp_path, [square(5, 5)] * 2, carried=["finding", "view"])
+    assert list(table[0])[3:7] == ["prompt", "finding", "view", "dice"]
+    assert [(row["finding"], row["view"]) for row in table] == [("normal", "")] * 2
+
+
+def test_masks_are_kept_at_the_size_of_their_image(tmp_path):
+    masks = [square(5, 5), square(8, 12, side=8)]
+    evaluate(tmp_path, masks)
+    for i, mask in enumerate(masks):
+        written = np.asarray(Image.open(tmp_path / "masks" / f"id{i}.png"))
+        assert written.dtype == np.uint8 and np.array_equal(written, 255 * torch.roll(mask, 2, dims=-1)[0].numpy())
+
+
+def test_masks_of_several_classes_hold_class_numbers(tmp_path):
+    evaluate(tmp_path, [torch.cat([square(5, 5), square(20, 10, side=4)])], class_names=["right", "left"])
+    written = np.asarray(Image.open(tmp_path / "masks" / "id0.png"))
+    assert sorted(np.unique(written)) == [0, 1, 2] and (written == 2).sum() == 16
 
 
 def test_second_evaluation_starts_an_empty_table(tmp_path):

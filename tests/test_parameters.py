@@ -11,7 +11,7 @@ from conftest import NARROW, QKV, small_sam
 from scripts.adapters import adapt, adapted_layers, compact
 from scripts.errors import BundleError
 from scripts.losses import DiceBCELoss
-from scripts.parameters import parameter_account, parameter_groups, print_account, train_only
+from scripts.parameters import parameter_account, parameter_counts, parameter_groups, print_account, train_only
 from scripts.sam import build_sam
 
 GROUPS = [
@@ -63,6 +63,27 @@ def test_account_adds_up_by_hand():
     decoder = sum(p.numel() for n, p in network.named_parameters() if p.requires_grad and "image_encoder" not in n)
     assert account["trainable"] == decoder + account["adapters"]
     assert account["ratio_pruned"] == pytest.approx(plain / (decoder + 12 * per_triplet))
+
+
+def test_counts_leave_out_masked_triplets():
+    network = small_sam()
+    layers = adapted_layers(network).values()
+    for layer in layers:
+        layer.rank_mask[::2] = False
+    counts = parameter_counts(network)
+    masked = sum(len(layer.rank_mask) // 2 for layer in layers) * (32 + 32 + 1)
+    assert counts["trainable"] - counts["trainable_pruned"] == masked
+    pruned = parameter_counts(compact(network))
+    assert pruned["trainable"] == pruned["trainable_pruned"] == counts["trainable_pruned"]
+    assert pruned["all"] == counts["all"] - masked
+
+
+def test_frozen_adapters_are_not_counted_as_pruned():
+    network = train_only(small_sam(), ["mask_decoder.*"])
+    next(iter(adapted_layers(network).values())).rank_mask[0] = False
+    counts = parameter_counts(torch.nn.parallel.DataParallel(network))
+    trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    assert counts["trainable"] == counts["trainable_pruned"] == trained > 0
 
 
 def test_account_of_compacted_network_is_what_the_full_one_foretold():

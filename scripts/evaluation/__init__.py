@@ -1,5 +1,6 @@
 """Metrics of single images, their summary, and the handlers that write both."""
 
+from .masks import MaskFiles
 from .metrics import METRICS, image_metrics, pixel_spacing
 from .pictures import OverlaySheet, Report
 from .summary import format_summary, summarize
@@ -7,6 +8,7 @@ from .table import MetricsTable
 
 __all__ = [
     "METRICS",
+    "MaskFiles",
     "MetricsTable",
     "OverlaySheet",
     "Report",

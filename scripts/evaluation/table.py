@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+import torch
 from ignite.engine import Engine, Events
+from monai.engines import IterationEvents
 
 from ..data.loading import image_stem
 from ..files import write_json
@@ -18,25 +22,39 @@ from .summary import format_summary, summarize
 class MetricsTable:
     """Writes `metrics.csv` (one row an image) while the evaluation runs, then `summary.json`, and prints the summary.
 
+    The summary also holds the median time of the network for an image, prompt to logits.
+
     Expects a decollated output with "pred" and "label", C x H x W zeros and ones in the image's own resolution.
 
     Args:
         output_dir: folder for both files.
         class_names: names of the C classes.
         prompt: how the network was prompted, "full" image or "box"; stated in every row.
+        carried: columns of the data list that are carried over into the table, empty where the list has none.
     """
 
-    def __init__(self, output_dir: str | Path, class_names: Sequence[str] = ("lungs",), prompt: str = "full") -> None:
+    def __init__(
+        self,
+        output_dir: str | Path,
+        class_names: Sequence[str] = ("lungs",),
+        prompt: str = "full",
+        carried: Sequence[str] = (),
+    ) -> None:
         self.output_dir = Path(output_dir)
         self.class_names = list(class_names)
         self.prompt = prompt
+        self.carried = list(carried)
         self.rows: list[dict] = []
+        self.seconds: list[float] = []
+        self._started = 0.0
         self._file = None
         self._writer: csv.DictWriter | None = None
 
     def attach(self, engine: Engine) -> None:
         """Register on a MONAI evaluator."""
         engine.add_event_handler(Events.STARTED, self.started)
+        engine.add_event_handler(Events.ITERATION_STARTED, self.iteration_started)
+        engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self.forward_completed)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
         engine.add_event_handler(Events.COMPLETED, self.completed)
 
@@ -45,14 +63,23 @@ class MetricsTable:
         names = [*METRICS, *(f"{name}_mm" for name in METRICS[2:])]
         if len(self.class_names) > 1:
             names += [f"{metric}_{name}" for name in self.class_names for metric in METRICS]
-        return ["id", "dataset", "part", "prompt", *names]
+        return ["id", "dataset", "part", "prompt", *self.carried, *names]
 
     def started(self, engine: Engine) -> None:
-        self.rows = []
+        self.rows, self.seconds = [], []
         self.output_dir.mkdir(parents=True, exist_ok=True)
         self._file = (self.output_dir / "metrics.csv").open("w", newline="")
         self._writer = csv.DictWriter(self._file, self.columns(), extrasaction="ignore")
         self._writer.writeheader()
+
+    def iteration_started(self, engine: Engine) -> None:
+        self._started = time.perf_counter()
+
+    def forward_completed(self, engine: Engine) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        elapsed = time.perf_counter() - self._started
+        self.seconds += [elapsed / len(engine.state.batch)] * len(engine.state.batch)
 
     def iteration_completed(self, engine: Engine) -> None:
         for item, result in zip(engine.state.batch, engine.state.output):
@@ -63,13 +90,14 @@ class MetricsTable:
                 **image_metrics(result["pred"], result["label"], self.class_names, pixel_spacing(meta)),
             }
             self.rows.append(row)
-            self._writer.writerow(row)
+            self._writer.writerow({**row, **{name: item.get(name, "") for name in self.carried}})
         self._file.flush()
 
     def completed(self, engine: Engine) -> None:
         self._file.close()
         summary = summarize(self.rows)
-        write_json(self.output_dir / "summary.json", {"groups": summary})
+        seconds = float(np.median(self.seconds)) if self.seconds else None
+        write_json(self.output_dir / "summary.json", {"groups": summary, "network_seconds_per_image": seconds})
         print(format_summary(summary, METRICS), flush=True)
         logging.getLogger("evaluation").info("written: %s", self.output_dir / "metrics.csv")
 
