@@ -8,10 +8,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 
+from scripts.data import load_datalist
 from scripts.errors import BundleError
-from scripts.study import Study, bootstrap_interval, holm, noninferiority, paired_difference, write_tables
+from scripts.files import write_json
+from scripts.study import (
+    Study,
+    bootstrap_interval,
+    compare_structure,
+    holm,
+    noninferiority,
+    outline_distances,
+    paired_difference,
+    similarity_map,
+    write_ablations,
+    write_structure,
+    write_tables,
+    write_worst,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -81,10 +97,34 @@ def test_finished_rows_are_not_run_again_and_commands_are_kept(tmp_path):
     rows = [{"name": "count", "title": "t", "train": {"run": "account", "files": ["train.yaml"], "set": {"rank": 4}}}]
     study(tmp_path, rows).run()
     record = json.loads((tmp_path / "count" / "seed_0" / "done.json").read_text())
-    assert "run account --config_file ['configs/train.yaml']" in record["commands"]["train"]
+    assert "run account --config_file \"['configs/train.yaml']\" --dataset_dir DATA" in record["commands"]["train"]
     assert "in 144 triplets" in (tmp_path / "count" / "seed_0" / "log.txt").read_text()
-    rows[0]["train"]["run"] = "not_there"
+    written = (tmp_path / "count" / "seed_0" / "log.txt").stat().st_mtime_ns
     study(tmp_path, rows).run()  # done already
+    assert (tmp_path / "count" / "seed_0" / "log.txt").stat().st_mtime_ns == written
+
+
+def test_row_finished_with_another_command_is_not_taken_for_done(tmp_path):
+    rows = [{"name": "count", "title": "t", "train": {"run": "account", "files": ["train.yaml"], "set": {"rank": 4}}}]
+    study(tmp_path, rows).run()
+    rows[0]["train"]["set"]["rank"] = 8
+    with pytest.raises(
+        BundleError, match=r"count/seed_0/done.json: .* other commands \(train: .*--rank 4; now .*--rank 8"
+    ):
+        study(tmp_path, rows).run()
+
+
+def test_row_finished_from_other_weights_is_not_taken_for_done(tmp_path):
+    rows = [{"name": "a", "title": "t"}, {"name": "b", "title": "t"}]
+    rows[1]["train"] = {"run": "account", "files": ["train.yaml"], "set": {"stage1_weights": "{a}/w.pt"}}
+    weights = tmp_path / "a" / "seed_0" / "w.pt"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"old")
+    study(tmp_path, rows, only=["b"]).run()
+    study(tmp_path, rows, only=["b"]).run()
+    weights.write_bytes(b"new")
+    with pytest.raises(BundleError, match="finished with other inputs .a/seed_0/w.pt"):
+        study(tmp_path, rows, only=["b"]).run()
 
 
 def test_row_that_fails_names_its_log_and_is_not_done(tmp_path):
@@ -104,7 +144,18 @@ def test_rows_find_their_own_and_each_others_folders(tmp_path):
             "train": {"run": "stage2", "files": ["train.yaml"], "set": {"x": "{a}/w.pt", "y": "{row}/v.pt", "z": [1]}},
         },
     ]
-    command = " ".join(study(tmp_path, rows, common={"precision": "bfloat16"}).command(rows[1], "train", 2))
+    rows[1]["evaluate"] = {"run": "evaluating", "files": ["evaluate.yaml"]}
+    settings = {
+        "common": {"image_size": 64},
+        "training": {"precision": "bfloat16"},
+        "evaluation": {"split_record": "{row}/split.json"},
+    }
+    table = study(tmp_path, rows, **settings)
+    scored = " ".join(table.command(rows[1], "evaluate", 2))
+    assert f"--split_record {tmp_path}/b/seed_2/split.json" in scored and "--image_size 64" in scored
+    assert "bfloat16" not in scored and "--seed" not in scored
+    command = " ".join(table.command(rows[1], "train", 2))
+    assert "--image_size 64" in command and "split_record" not in command
     assert f"--x {tmp_path}/a/seed_2/w.pt" in command and f"--y {tmp_path}/b/seed_2/v.pt" in command
     assert "--seed 2" in command and "--z [1]" in command and "--precision bfloat16" in command
 
@@ -120,15 +171,17 @@ def test_unclear_rows_are_refused(tmp_path, names, only, message):
 # Tables
 
 
-def write_run(folder: Path, figures: dict[str, float]) -> None:
+def write_run(folder: Path, figures: dict[str, float], findings: dict[str, str] | None = None) -> None:
     folder.mkdir(parents=True)
     with (folder / "metrics.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "dataset", "dice", "iou", "nsd", "hd95", "assd"])
-        writer.writerows(
-            [name, "x", dice, dice, dice, "nan" if name == "i0" else 2.0, 1.0] for name, dice in figures.items()
-        )
-    (folder / "done.json").write_text("{}")
+        writer.writerow(["id", "dataset", "finding", "dice", "iou", "nsd", "hd95", "assd"])
+        for name, dice in figures.items():
+            finding = (findings or {}).get(name, "")
+            writer.writerow([name, "x", finding, dice, dice, dice, "nan" if name == "i0" else 2.0, 1.0])
+    write_json(folder / "summary.json", {"network_seconds_per_image": 0.05})
+    write_json(folder / "stage1" / "parameters.json", {"trainable_pruned": 1234})
+    write_json(folder / "done.json", {"seconds": {"train": 90.0}})
 
 
 def test_tables_average_seeds_by_image_and_say_what_is_missing(tmp_path):
@@ -147,11 +200,123 @@ def test_tables_average_seeds_by_image_and_say_what_is_missing(tmp_path):
     assert dice["mean"] == pytest.approx(np.mean([(one[k] + two[k]) / 2 for k in one])) and dice["seeds"] == 2
     assert dice["seed_means"] == pytest.approx([np.mean(list(one.values())), np.mean(list(two.values()))])
     assert content["rows"][0]["metrics"]["hd95"]["undefined"] == ["i0"]
-    assert content["comparisons"][0]["mean"] == pytest.approx(0.02)
     text = (tmp_path / "study.md").read_text()
-    assert "| ours | 2 | 8 |" in text and "| 1.5 |" in text and "Not run: absent." in text
+    assert "| ours | 2 | 8 |" in text and "| 1,234 | 1.5 | 50 | 1.5 |" in text and "Not run: absent." in text
+
+
+def test_rows_are_compared_on_the_seeds_that_both_have(tmp_path):
+    figures = {f"i{i}": 0.8 + 0.01 * i for i in range(8)}
+    worse = {name: value - 0.1 for name, value in figures.items()}
+    higher = {name: value + 0.001 * i for i, (name, value) in enumerate(figures.items())}
+    for seed, values in enumerate([higher, worse]):
+        write_run(tmp_path / "ours" / f"seed_{seed}", values)
+    write_run(tmp_path / "theirs" / "seed_0", figures)
+    rows = [{"name": name, "title": name} for name in ("ours", "theirs")]
+    test = write_tables(rows, [{"method": "ours", "reference": "theirs"}], 0.005, tmp_path)["comparisons"][0]
+    assert test["seeds"] == [0] and test["mean"] == pytest.approx(0.0035)
+
+
+def test_subgroups_and_worst_images_by_hand(tmp_path):
+    figures = {f"i{i}": 0.9 - 0.01 * i for i in range(12)}
+    write_run(tmp_path / "ours" / "seed_0", figures, {name: "ab"[i % 2] for i, name in enumerate(figures)})
+    row = write_tables([{"name": "ours", "title": "ours"}], [], 0.005, tmp_path)["rows"][0]
+    assert [group["finding"] for group in row["subgroups"]] == ["a", "b"]
+    assert row["subgroups"][0]["dice"]["mean"] == pytest.approx(np.mean([0.9 - 0.01 * i for i in range(0, 12, 2)]))
+    assert [image["id"] for image in row["worst"]] == [f"i{i}" for i in range(11, 1, -1)]
+    assert row["worst"][0]["finding"] == "b"
+
+
+def test_one_image_has_no_spread(tmp_path):
+    write_run(tmp_path / "ours" / "seed_0", {"i0": 0.9})
+    row = write_tables([{"name": "ours", "title": "ours"}], [], 0.005, tmp_path)["rows"][0]
+    assert row["metrics"]["dice"]["mean"] == 0.9 and row["metrics"]["dice"]["std"] is None
+    assert row["metrics"]["hd95"]["mean"] is None and row["metrics"]["hd95"]["undefined"] == ["i0"]
+    assert "0.9000 ± - (0.9000) [-, -]" in (tmp_path / "study.md").read_text()
+
+
+def test_seeds_scored_on_different_images_are_refused(tmp_path):
+    write_run(tmp_path / "ours" / "seed_0", {"i0": 0.9, "i1": 0.9})
+    write_run(tmp_path / "ours" / "seed_1", {"i0": 0.9})
+    with pytest.raises(BundleError, match="i1 was not scored with every seed"):
+        write_tables([{"name": "ours", "title": "ours"}], [], 0.005, tmp_path)
 
 
 def test_tables_of_nothing_are_refused(tmp_path):
     with pytest.raises(BundleError, match="no row of the study is finished"):
         write_tables([{"name": "a", "title": "a"}], [], 0.005, tmp_path)
+
+
+# Structure
+
+
+def disc(shift: int = 0, radius: int = 12) -> np.ndarray:
+    rows, columns = np.mgrid[:64, :64]
+    return (rows - 32) ** 2 + (columns - 32 - shift) ** 2 <= radius**2
+
+
+def test_equal_masks_have_no_structural_difference():
+    found = compare_structure([("a", disc(), disc())])
+    assert found["mean_ssim"] == pytest.approx(1) and found["equal"] == 1
+    assert found["distance"]["1.0"] == 0 and found["histogram"]["0"] == 1
+
+
+def test_distances_between_outlines_of_squares_by_hand():
+    first, second = np.zeros((2, 32, 32), bool)
+    first[8:24, 8:24] = True
+    second[8:24, 11:27] = True
+    distances = outline_distances(first, second)
+    assert len(distances) == 2 * 60 and distances.max() == 3
+    # of each square 13 pixels of two sides lie on the other's, and the sides between are three apart
+    assert (distances == 0).sum() == 2 * 26
+
+
+def test_ssim_of_constant_patches_by_hand():
+    first, second = np.zeros((2, 48, 48), bool)
+    first[:, 24:] = second[:, 24:] = True
+    second[:24, :24] = True
+    # zeros against ones, far from any edge: (C1 / (1 + C1)) * 1 with C1 = 0.01 ** 2
+    assert similarity_map(first, second)[8, 8] == pytest.approx(1e-4 / (1 + 1e-4))
+    assert similarity_map(first, second)[40, 8] == pytest.approx(1)
+
+
+def test_empty_masks_are_named_and_pairs_must_fit():
+    found = compare_structure([("a", disc(), np.zeros((64, 64), bool)), ("b", disc(2), disc())])
+    assert found["empty"] == ["a"] and found["lowest"] == "a" and found["n"] == 2
+    assert 0 < found["distance"]["1.0"] <= 3
+    with pytest.raises(ValueError, match="c: masks of shapes"):
+        compare_structure([("c", disc(), disc()[:32])])
+    with pytest.raises(ValueError, match="no images"):
+        compare_structure([])
+
+
+def save(path: Path, mask: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(mask.astype(np.uint8) * 255).save(path)
+
+
+def test_pictures_of_two_rows(tmp_path):
+    figures = {"i0": 0.9, "i1": 0.8}
+    for i, name in enumerate(figures):
+        save(tmp_path / "data" / "images" / f"{name}.png", disc(4 * i, 20))
+        save(tmp_path / "data" / "masks" / f"{name}.png", disc(4 * i))
+    dataset = load_datalist(tmp_path / "data")[0]["dataset"]
+    for shift, row in enumerate(("ours", "theirs")):
+        write_run(tmp_path / row / "seed_0", figures)
+        text = (tmp_path / row / "seed_0" / "metrics.csv").read_text().replace(",x,", f",{dataset},")
+        (tmp_path / row / "seed_0" / "metrics.csv").write_text(text)
+        for i, name in enumerate(figures):
+            save(tmp_path / row / "seed_0" / "masks" / f"{name}.png", disc(4 * i + shift))
+    rows = [{"name": name, "title": name} for name in ("ours", "theirs", "absent")]
+    write_worst(rows, tmp_path, tmp_path / "data")
+    sheet = np.asarray(Image.open(tmp_path / "theirs" / "worst.png"))
+    assert sheet.shape == (272, 512, 3)
+    pairs = [["ours", "theirs"], ["ours", "absent"]]
+    content = write_structure(pairs, tmp_path, tmp_path / "data", [dataset])
+    assert list(content) == ["ours and theirs"] and content["ours and theirs"][dataset]["n"] == 2
+    assert content["ours and theirs"][dataset]["distance"]["1.0"] == pytest.approx(1, abs=0.5)
+    assert (tmp_path / "structure_ours_theirs.png").is_file()
+    write_ablations([{"title": "t", "rows": {"a": "ours", "b": "theirs", "c": "absent"}}], tmp_path)
+    assert (tmp_path / "ablations.png").is_file()
+    (tmp_path / "theirs" / "seed_0" / "masks" / "i1.png").unlink()
+    with pytest.raises(BundleError, match="masks/i1.png: missing"):
+        write_structure(pairs, tmp_path, tmp_path / "data", [dataset])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,62 +10,81 @@ import numpy as np
 from ..errors import BundleError
 from ..evaluation import METRICS
 from ..files import replacing, write_json
+from .scores import RowScores, read_scores
 from .statistics import bootstrap_interval, holm, paired_difference
 
-
-def read_scores(folder: Path) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Figures of one row: data set -> metric -> image id -> one figure a seed, from seed_*/metrics.csv."""
-    scores: dict = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
-    for run in sorted(folder.glob("seed_*")):
-        if not (run / "done.json").is_file() or not (run / "metrics.csv").is_file():
-            continue
-        with (run / "metrics.csv").open(newline="") as file:
-            for row in csv.DictReader(file):
-                for metric in METRICS:
-                    scores[row["dataset"]][metric][row["id"]].append(float(row[metric]))
-    return scores
+WORST = 10
 
 
-def summary_cells(images: Mapping[str, Sequence[float]]) -> dict[str, object]:
+def summary_cells(images: Mapping[str, Mapping[int, float]]) -> dict[str, object]:
     """Mean over seeds of each image, then mean, standard deviation, median, n and interval over images.
 
-    Images for which the metric is undefined with any seed are named and left out.
+    Images for which the metric is undefined with any seed are named and left out; what is not defined for the rest
+    (the spread of one image) is None.
     """
-    values = {name: float(np.mean(figures)) for name, figures in images.items()}
+    values = {name: float(np.mean(list(figures.values()))) for name, figures in images.items()}
     defined = [value for value in values.values() if np.isfinite(value)]
-    seeds = min(len(figures) for figures in images.values())
-    means = [float(np.nanmean([figures[k] for figures in images.values()])) for k in range(seeds)]
-    low, high = bootstrap_interval(defined)
+    kept = [figures for name, figures in images.items() if np.isfinite(values[name])]
+    seeds = sorted(next(iter(images.values())))
+    low, high = bootstrap_interval(defined) if len(defined) > 1 else (None, None)
     return {
-        "mean": float(np.mean(defined)),
-        "std": float(np.std(defined, ddof=1)),
-        "median": float(np.median(defined)),
+        "mean": float(np.mean(defined)) if defined else None,
+        "std": float(np.std(defined, ddof=1)) if len(defined) > 1 else None,
+        "median": float(np.median(defined)) if defined else None,
         "low": low,
         "high": high,
         "n": len(defined),
         "undefined": [name for name, value in values.items() if not np.isfinite(value)],
-        "seeds": seeds,
-        "seed_means": means,
+        "seeds": len(seeds),
+        "seed_means": [float(np.mean([figures[seed] for figures in kept])) for seed in seeds] if kept else [],
     }
 
 
-def compare(scores: Mapping[str, Mapping], comparisons: Sequence[Mapping], margin: float) -> list[dict]:
+def subgroups(scores: RowScores, dataset: str) -> list[dict]:
+    """Dice of the images of each finding of a data set."""
+    images = scores.figures[dataset]["dice"]
+    findings = sorted({scores.findings[name] for name in images if name in scores.findings})
+    return [
+        {
+            "finding": finding,
+            "dice": summary_cells({n: v for n, v in images.items() if scores.findings.get(n) == finding}),
+        }
+        for finding in findings
+    ]
+
+
+def worst_images(scores: RowScores, dataset: str, count: int = WORST) -> list[dict]:
+    """The images of lowest Dice (mean over seeds), worst first."""
+    dice = scores.dice(dataset, scores.seeds)
+    order = sorted((value, name) for name, value in dice.items() if np.isfinite(value))
+    return [{"id": name, "dice": value, "finding": scores.findings.get(name, "")} for value, name in order[:count]]
+
+
+def compare(scores: Mapping[str, RowScores], comparisons: Sequence[Mapping], margin: float) -> list[dict]:
     """Paired tests of Dice, data set by data set, corrected by Holm over all of them.
 
+    Both sides are averaged over the seeds that both have.
+
     Args:
-        scores: row name -> `read_scores`.
-        comparisons: mappings of "method" and "reference", names of rows; those not run yet are left out.
+        scores: row name -> its figures.
+        comparisons: mappings of "method" and "reference", names of rows; those without a common seed are left out.
         margin: of non-inferiority, in Dice.
+
+    Raises:
+        BundleError: the two were scored on different images.
     """
     results = []
     for pair in comparisons:
-        method, reference = scores.get(pair["method"]), scores.get(pair["reference"])
-        for dataset in sorted(set(method or ()) & set(reference or ())):
-            figures = [
-                {name: float(np.mean(seeds)) for name, seeds in side[dataset]["dice"].items()}
-                for side in (method, reference)
-            ]
-            results.append(dict(pair, dataset=dataset, **paired_difference(*figures, margin)))
+        method, reference = scores[pair["method"]], scores[pair["reference"]]
+        seeds = sorted(set(method.seeds) & set(reference.seeds))
+        if not seeds:
+            continue
+        for dataset in sorted(set(method.figures) & set(reference.figures)):
+            try:
+                test = paired_difference(method.dice(dataset, seeds), reference.dice(dataset, seeds), margin)
+            except ValueError as error:
+                raise BundleError(f"{pair['method']} and {pair['reference']} on {dataset}: {error}") from error
+            results.append(dict(pair, dataset=dataset, seeds=seeds, **test))
     for key in ("p_wilcoxon", "p_noninferior", "p_equivalent"):
         for result, p in zip(results, holm([result[key] for result in results])):
             result[f"{key}_holm"] = p
@@ -91,62 +108,111 @@ def write_tables(
         output_dir: of the study.
 
     Raises:
-        BundleError: no run is finished.
+        BundleError: no run is finished, or two rows to compare were scored on different images.
     """
     root = Path(output_dir)
     scores = {row["name"]: read_scores(root / row["name"]) for row in rows}
-    if not any(scores.values()):
+    if not any(row.seeds for row in scores.values()):
         raise BundleError(f"{root}: no row of the study is finished; run the study first")
-    table = [
-        {
-            "name": row["name"],
-            "title": row["title"],
-            "dataset": dataset,
-            "bytes": weights_size(root / row["name"], row["weights"]) if "weights" in row else None,
-            "metrics": {metric: summary_cells(metrics[metric]) for metric in METRICS},
-        }
-        for row in rows
-        for dataset, metrics in sorted(scores[row["name"]].items())
-    ]
-    missing = [row["name"] for row in rows if not scores[row["name"]]]
-    content = {"rows": table, "comparisons": compare(scores, comparisons, margin), "margin": margin, "missing": missing}
+    table = []
+    for row in rows:
+        found = scores[row["name"]]
+        size = weights_size(root / row["name"], row["weights"]) if "weights" in row else None
+        for dataset, metrics in sorted(found.figures.items()):
+            table.append(
+                {
+                    "name": row["name"],
+                    "title": row["title"],
+                    "dataset": dataset,
+                    "seeds": found.seeds,
+                    "trainable": found.trainable,
+                    "bytes": size,
+                    "network_seconds": float(np.median(found.seconds)) if found.seconds else None,
+                    "train_seconds": float(np.median(found.train_seconds)) if found.train_seconds else None,
+                    "metrics": {metric: summary_cells(metrics[metric]) for metric in METRICS},
+                    "subgroups": subgroups(found, dataset),
+                    "worst": worst_images(found, dataset),
+                }
+            )
+    content = {
+        "rows": table,
+        "comparisons": compare(scores, comparisons, margin),
+        "margin": margin,
+        "missing": [name for name, found in scores.items() if not found.seeds],
+    }
     write_json(root / "study.json", content)
     with replacing(root / "study.md") as partial:
         partial.write_text(markdown(content), encoding="utf-8")
     return content
 
 
+def line(cells: Sequence[object]) -> str:
+    """One line of a Markdown table."""
+    return f"| {' | '.join(str(cell) for cell in cells)} |"
+
+
+def heading(*names: str) -> list[str]:
+    """Head of a Markdown table."""
+    return [line(names), line(["---"] * len(names))]
+
+
+def number(value: float | None, form: str = ".4f", scale: float = 1.0) -> str:
+    """A figure, or a dash where there is none."""
+    return "-" if value is None else format(value * scale, form)
+
+
+def cell(figures: Mapping) -> str:
+    """mean ± standard deviation (median) [interval]."""
+    text = f"{number(figures['mean'])} ± {number(figures['std'])} ({number(figures['median'])}) "
+    text += f"[{number(figures['low'])}, {number(figures['high'])}]"
+    return text + (f", {len(figures['undefined'])} undefined" if figures["undefined"] else "")
+
+
 def markdown(content: Mapping[str, object]) -> str:
     """The tables as Markdown."""
     lines = []
     for dataset in dict.fromkeys(row["dataset"] for row in content["rows"]):
-        lines += [f"### {dataset}", "", f"| method | seeds | n | {' | '.join(METRICS)} | MB |", "| --- " * 9 + "|"]
-        for row in content["rows"]:
-            if row["dataset"] != dataset:
-                continue
+        rows = [row for row in content["rows"] if row["dataset"] == dataset]
+        lines += [f"### {dataset}", "", "mean ± standard deviation (median) [95 % bootstrap interval] over images", ""]
+        lines += heading("method", "seeds", "n", *METRICS, "trainable", "MB", "ms an image", "minutes to train")
+        for row in rows:
             figures = row["metrics"]
-            cells = [
-                f"{cell['mean']:.4f} ± {cell['std']:.4f} ({cell['median']:.4f}) [{cell['low']:.4f}, {cell['high']:.4f}]"
-                + (f", {len(cell['undefined'])} undefined" if cell["undefined"] else "")
-                for cell in (figures[metric] for metric in METRICS)
-            ]
-            size = "-" if row["bytes"] is None else f"{row['bytes'] / 1e6:.1f}"
-            dice = figures["dice"]
-            lines.append(f"| {row['title']} | {dice['seeds']} | {dice['n']} | {' | '.join(cells)} | {size} |")
+            lines.append(
+                line(
+                    [
+                        row["title"],
+                        len(row["seeds"]),
+                        figures["dice"]["n"],
+                        *(cell(figures[metric]) for metric in METRICS),
+                        number(row["trainable"], ",.0f"),
+                        number(row["bytes"], ".1f", 1e-6),
+                        number(row["network_seconds"], ".0f", 1e3),
+                        number(row["train_seconds"], ".1f", 1 / 60),
+                    ]
+                )
+            )
         lines.append("")
+        findings = [group["finding"] for group in rows[0]["subgroups"]]
+        if findings:
+            lines += [f"Dice by finding, {dataset}:", "", *heading("method", *findings)]
+            for row in rows:
+                cells = [f"{cell(group['dice'])}, n {group['dice']['n']}" for group in row["subgroups"]]
+                lines.append(line([row["title"], *cells]))
+            lines.append("")
     if content["comparisons"]:
         lines += [
             f"### Paired tests of Dice, margin {content['margin']}, p values after Holm's correction",
             "",
-            "| method | reference | data set | n | difference | 90 % interval | Wilcoxon | non-inferior | equivalent |",
-            "| --- " * 9 + "|",
-        ]
+            *heading(
+                "method", "reference", "data set", "seeds", "n", "difference", "90 % interval",
+                "Wilcoxon", "non-inferior", "equivalent",
+            ),
+        ]  # fmt: skip
         for test in content["comparisons"]:
-            lines.append(
-                f"| {test['method']} | {test['reference']} | {test['dataset']} | {test['n']} | {test['mean']:+.4f} | "
-                f"[{test['low']:+.4f}, {test['high']:+.4f}] | {test['p_wilcoxon_holm']:.3g} | "
-                f"{test['p_noninferior_holm']:.3g} | {test['p_equivalent_holm']:.3g} |"
-            )
+            interval = f"[{test['low']:+.4f}, {test['high']:+.4f}]"
+            p_values = [format(test[f"p_{name}_holm"], ".3g") for name in ("wilcoxon", "noninferior", "equivalent")]
+            names = [test["method"], test["reference"], test["dataset"], len(test["seeds"]), test["n"]]
+            lines.append(line([*names, f"{test['mean']:+.4f}", interval, *p_values]))
         lines.append("")
     if content["missing"]:
         lines += [f"Not run: {', '.join(content['missing'])}.", ""]
