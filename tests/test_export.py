@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import onnx
+import onnxruntime
 import pytest
 import torch
 from conftest import NARROW, QKV, randomize
@@ -23,7 +24,7 @@ from scripts.quantization import (
     prepare,
     to_integer,
 )
-from scripts.runtime import RuntimeSAM, load_network
+from scripts.runtime import RuntimeSAM, in_torch, load_network
 from scripts.sam import build_sam, save_weights
 
 POLICIES = {
@@ -231,3 +232,30 @@ def test_agreement_by_hand():
     assert found["n"] == 2 and found["worst_id"] == "half" and found["worst_dice"] == pytest.approx(2 / 3)
     assert found["mean_dice"] == pytest.approx(5 / 6) and found["largest_logit_error"] == 2.0
     assert found["mean_logit_error"] == pytest.approx(0.5)
+
+
+def test_agreement_is_that_of_the_worst_class():
+    first, second = torch.ones(2, 1, 2, 4, 4)
+    first[0, 1, 1:] = -1  # keeps 4 pixels
+    second[0, 1, 2:] = second[0, 1, 0, :3] = -1  # keeps 5, of which they share 1
+    found = agreement(lambda _: first, lambda _: second, [("a", torch.zeros(1))])
+    assert found["worst_dice"] == found["mean_dice"] == pytest.approx(2 / 9)
+
+
+def test_activations_of_fewer_bits_are_clipped_in_the_graph_too(tmp_path):
+    network = torch.nn.Sequential(torch.nn.Linear(8, 8))
+    prepare(network, [{"modules": "*", "weight": 7, "input": 4}])
+    calibrate(network, [torch.rand(16, 8)], network, 1)
+    integer = to_integer(network.eval())
+    x = 3 * torch.rand(4, 8) - 1  # beyond the calibrated range on both sides
+    torch.onnx.export(integer, (x,), tmp_path / "net.onnx", dynamo=True, opset_version=21, verbose=False)
+    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"))
+    found = session.run(None, {session.get_inputs()[0].name: x.numpy()})[0]
+    torch.testing.assert_close(torch.from_numpy(found), integer(x), atol=1e-5, rtol=1e-5)
+
+
+def test_network_without_graphs_is_refused_for_other_backends():
+    plain = torch.nn.Identity()
+    assert in_torch(plain, "torch") is plain
+    with pytest.raises(BundleError, match="no graphs of it for 'openvino'"):
+        in_torch(plain, "openvino")

@@ -17,15 +17,16 @@ def agreement(reference: Callable, artefact: Callable, images: Iterable[tuple[st
         images: id and image.
 
     Returns:
-        n, mean and worst Dice between both masks (1 where both are empty), the id of the worst, and the mean and
-        largest absolute difference of the logits.
+        n, mean and worst Dice between both masks (1 where both are empty; of an image, that of its worst class), the
+        id of the worst, and the mean and largest absolute difference of the logits.
     """
     dice, names, mean_error, largest = [], [], [], 0.0
     for name, image in images:
         first, second = reference(image), artefact(image)
-        masks = [logits > 0 for logits in (first, second)]
-        total = sum(int(mask.sum()) for mask in masks)
-        dice.append(2 * int((masks[0] & masks[1]).sum()) / total if total else 1.0)
+        masks = [(logits > 0).flatten(0, 1).flatten(1) for logits in (first, second)]
+        totals = [int(area) for area in sum(mask.sum(dim=1) for mask in masks)]
+        shared = [int(area) for area in (masks[0] & masks[1]).sum(dim=1)]
+        dice.append(min(2 * both / total if total else 1.0 for both, total in zip(shared, totals)))
         names.append(name)
         difference = (first - second).abs()
         mean_error.append(float(difference.mean()))

@@ -143,6 +143,9 @@ class IntegerLayer(nn.Module):
     def quantize_dequantize(self, x: torch.Tensor, side: str) -> torch.Tensor:
         scale = getattr(self, f"{side}_scale").reshape(())
         zero_point = getattr(self, f"{side}_zero_point").to(torch.uint8).reshape(())
+        bits = getattr(self.precision, side)
+        if bits < 8:  # QuantizeLinear clips at 255 only
+            x = torch.minimum(x, scale * (unsigned_range(bits)[1] - zero_point.to(x.dtype)))
         integers = torch.onnx.ops.symbolic(
             "QuantizeLinear", (x, scale, zero_point), dtype=torch.uint8, shape=x.shape, version=21
         )

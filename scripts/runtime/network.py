@@ -81,6 +81,13 @@ def load_network(network: nn.Module, weights: str | Path, backend: str, artefact
     return RuntimeSAM(*(folder / name for name in graphs), backend)
 
 
+def in_torch(network: nn.Module, backend: str) -> nn.Module:
+    """`network`, of which there is no artefact: any backend but torch is refused."""
+    if backend != "torch":
+        raise BundleError(f"this network runs in torch alone, there are no graphs of it for {backend!r}")
+    return network
+
+
 def _array(tensor: torch.Tensor) -> np.ndarray:
     return np.ascontiguousarray(tensor.as_subclass(torch.Tensor).detach().cpu().numpy(), dtype=np.float32)
 
