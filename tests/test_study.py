@@ -191,7 +191,7 @@ def test_tables_average_seeds_by_image_and_say_what_is_missing(tmp_path):
     write_run(tmp_path / "theirs" / "seed_0", one)
     (tmp_path / "ours" / "seed_0" / "stage1.pt").write_bytes(bytes(1_500_000))
     rows = [
-        {"name": "ours", "title": "ours", "weights": "stage1.pt"},
+        {"name": "ours", "title": "ours", "weights": ["stage1.pt"]},
         {"name": "theirs", "title": "theirs"},
         {"name": "absent", "title": "absent"},
     ]

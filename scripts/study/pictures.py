@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,12 @@ def read_mask(path: str | Path) -> np.ndarray:
 
 def read_film(path: str | Path) -> np.ndarray:
     """H x W gray values of an image file, or numbers of a mask file, of any format that training reads."""
-    return LoadRadiographd("image").load_one(path)[0].numpy().T
+    return _loader().load_one(path)[0].numpy().T
+
+
+@cache
+def _loader() -> LoadRadiographd:
+    return LoadRadiographd("image")
 
 
 def write_worst(

@@ -91,10 +91,13 @@ def compare(scores: Mapping[str, RowScores], comparisons: Sequence[Mapping], mar
     return results
 
 
-def weights_size(folder: Path, name: str) -> int | None:
-    """Bytes of the weights of a row, of its first seed."""
-    files = sorted(folder.glob(f"seed_*/{name}"))
-    return files[0].stat().st_size if files else None
+def weights_size(folder: Path, names: Sequence[str]) -> int | None:
+    """Bytes of the files that a row ships, of its first seed; None before they are there."""
+    for run in sorted(folder.glob("seed_*")):
+        files = [run / name for name in names]
+        if all(file.is_file() for file in files):
+            return sum(file.stat().st_size for file in files)
+    return None
 
 
 def write_tables(
@@ -103,7 +106,7 @@ def write_tables(
     """Write `study.json` and `study.md` from what the runs in `output_dir` left.
 
     Args:
-        rows: of the study (see `Study`), with "title" and optionally "weights", the name of the file that ships.
+        rows: of the study (see `Study`), with "title" and optionally "weights", the names of the files that ship.
         comparisons, margin: see `compare`.
         output_dir: of the study.
 
