@@ -33,8 +33,9 @@ def test_variants_are_measured_in_turns_against_their_peer(tmp_path, capsys):
     assert figures["eager"]["ratio"] == 1.0
     assert figures["eager, four times the pixels"]["ratio"] < 0.9
     for entry in figures.values():
-        assert 0 < entry["median_ms"] <= entry["p95_ms"] and entry["peak_mib"] > 50 and entry["load_s"] > 0
-    graphs = tmp_path / "graphs" / "vit_ti_64_dividing_full"
+        assert entry["median_ms"] > 0 and entry["peak_mib"] > 50 and entry["load_s"] > 0
+        assert entry["p95_ms"] is None  # of 12 calls it would be the largest
+    (graphs,) = (tmp_path / "graphs").glob("vit_ti_64_dividing_full_*")
     size = sum((graphs / f"{part}.onnx").stat().st_size for part in ("encoder", "decoder")) / 1e6
     assert figures["artefact"]["megabytes"] == pytest.approx(size)
     assert figures["integers"]["megabytes"] == pytest.approx((graphs / "model.pt").stat().st_size / 1e6)
@@ -47,13 +48,23 @@ def test_variants_are_measured_in_turns_against_their_peer(tmp_path, capsys):
     )
 
 
+def test_graphs_are_made_anew_for_another_policy(tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("- {modules: '*', weight: 7, input: 8}")
+    benchmark = InferenceBenchmark([], {"mine": policy}, tmp_path, 3, 1, 1, ROOT)
+    first = benchmark.version("mine")
+    assert benchmark.version("mine") == first != benchmark.version("fp32")
+    policy.write_text("- {modules: '*', weight: 4, input: 8}")
+    assert benchmark.version("mine") != first
+
+
 def test_film_to_mask_takes_longer_than_the_network_alone(tmp_path):
     specs = [
         {"name": name, "variant": "torch", "architecture": "vit_ti", "image_size": 64, "film_size": film}
         for name, film in (("network", None), ("film", 512))
     ]
-    figures = {entry.name: entry for entry in interleave(specs, "network", 3, 3, 1, ROOT)}
-    assert figures["film"].ratio < 1
+    figures = {entry.name: entry for entry in interleave(specs, "network", 3, 7, 1, ROOT)}
+    assert figures["film"].ratio < 1 and figures["film"].p95_ms >= figures["film"].median_ms
 
 
 @pytest.mark.parametrize(

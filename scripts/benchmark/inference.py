@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import onnx
 import torch
 
 from ..errors import BundleError
@@ -15,6 +17,8 @@ from ..files import replacing, write_json
 from ..quantization import calibrate, prepare, to_integer
 from ..sam import build_sam, save_weights
 from .rounds import Figures, interleave
+
+BUILDING = ("sam", "adapters", "quantization", "export")  # packages that shape a graph
 
 
 class InferenceBenchmark:
@@ -92,10 +96,19 @@ class InferenceBenchmark:
             raise BundleError(f"benchmark: unknown policy {name!r}; known: fp32, {', '.join(self.policies)}")
         return Path(self.policies[name]).resolve()
 
+    def version(self, graph: str) -> str:
+        """Digest of all that shapes a graph beside its size: policy, this bundle's code, versions of the exporter."""
+        sources = sorted(path for name in BUILDING for path in (self.root / "scripts" / name).glob("*.py"))
+        content = [path.read_bytes() for path in sources] + [torch.__version__.encode(), onnx.__version__.encode()]
+        if graph != "fp32":
+            content.append(self.policy(graph).read_bytes())
+        return hashlib.sha256(b"".join(content)).hexdigest()[:8]
+
     def graphs(self, spec: Mapping, graph: str) -> list[Path]:
-        """Encoder and decoder graph of a random network."""
+        """Encoder and decoder graph of a random network; kept until policy, code or versions change."""
         window = spec["window_size"] or "dividing"
-        folder = self.output_dir / "graphs" / f"{spec['architecture']}_{spec['image_size']}_{window}_{graph}"
+        name = f"{spec['architecture']}_{spec['image_size']}_{window}_{graph}_{self.version(graph)}"
+        folder = self.output_dir / "graphs" / name
         paths = [folder / "encoder.onnx", folder / "decoder.onnx"]
         if all(path.is_file() for path in paths):
             return paths
@@ -142,8 +155,9 @@ def table(group: Mapping, figures: Sequence[Figures]) -> str:
     lines = [f"### {group['name']}", "", head, "| --- " * 8 + "|"]
     for figure in figures:
         size = "-" if figure.megabytes is None else f"{figure.megabytes:.1f}"
+        p95 = "-" if figure.p95_ms is None else f"{figure.p95_ms:.1f}"
         lines.append(
-            f"| {figure.name} | {figure.ratio:.2f} x | {figure.median_ms:.1f} | {figure.p95_ms:.1f} | "
+            f"| {figure.name} | {figure.ratio:.2f} x | {figure.median_ms:.1f} | {p95} | "
             f"{1000 * figure.batch / figure.median_ms:.2f} | {figure.peak_mib:.0f} | {figure.load_s:.1f} | {size} |"
         )
     return "\n".join([*lines, ""])

@@ -8,10 +8,13 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import numpy as np
 
 from ..errors import BundleError
 
@@ -22,7 +25,8 @@ class Figures:
 
     Attributes:
         name: of the variant.
-        median_ms, p95_ms: of one call, over all rounds.
+        median_ms: of one call, over all rounds.
+        p95_ms: the same, 95th percentile; None of fewer than 20 calls.
         ratio: median over the rounds of (peer's time / this one's time): above 1 is faster than the peer.
         peak_mib: largest resident memory of the process.
         load_s: seconds from the files to the first call, process start and imports excluded.
@@ -32,7 +36,7 @@ class Figures:
 
     name: str
     median_ms: float
-    p95_ms: float
+    p95_ms: float | None
     ratio: float
     peak_mib: float
     load_s: float
@@ -55,6 +59,8 @@ class Worker:
     def __init__(self, spec: Mapping[str, object], threads: int, root: Path) -> None:
         self.spec = dict(spec)
         count = str(threads)
+        # A file, since a pipe that nobody empties would stop a process that warns a lot
+        self.messages = tempfile.TemporaryFile(mode="w+")
         environment = {**os.environ, "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "scripts.benchmark.worker", json.dumps(dict(spec, threads=threads))],
@@ -62,7 +68,7 @@ class Worker:
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self.messages,
             text=True,
         )
         self.load_s = self._answer()["load_s"]
@@ -70,7 +76,9 @@ class Worker:
     def _answer(self) -> dict:
         line = self.process.stdout.readline()
         if not line:
-            reason = self.process.stderr.read().strip().splitlines()
+            self.process.wait()
+            self.messages.seek(0)
+            reason = self.messages.read().strip().splitlines()
             raise BundleError(f"benchmark: {self.spec['name']} stopped: {reason[-1] if reason else 'no message'}")
         return json.loads(line)
 
@@ -138,7 +146,7 @@ def _figures(worker: Worker, peak: float, seconds: Mapping[str, list[list[float]
     return Figures(
         name=worker.spec["name"],
         median_ms=1000 * statistics.median(calls),
-        p95_ms=1000 * calls[min(len(calls) - 1, round(0.95 * (len(calls) - 1)))],
+        p95_ms=1000 * float(np.quantile(calls, 0.95)) if len(calls) >= 20 else None,
         ratio=statistics.median(theirs / ours for theirs, ours in zip(*medians)),
         peak_mib=peak,
         load_s=worker.load_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -74,6 +75,13 @@ def peak_memory() -> float:
 
 
 def main() -> None:
+    # Answers alone go to the pipe; what libraries print goes where their warnings go
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def answer(**content: object) -> None:
+        print(json.dumps(content), file=answers, flush=True)
+
     spec = json.loads(sys.argv[1])
     torch.set_num_threads(spec["threads"])
     torch.manual_seed(0)
@@ -84,7 +92,7 @@ def main() -> None:
         if spec.get("film_size"):
             call = film_to_mask(call, spec, folder)
         call(image)
-        print(json.dumps({"load_s": time.perf_counter() - started}), flush=True)
+        answer(load_s=time.perf_counter() - started)
         for line in sys.stdin:
             if int(line) == 0:
                 break
@@ -93,8 +101,8 @@ def main() -> None:
                 started = time.perf_counter()
                 call(image)
                 seconds.append(time.perf_counter() - started)
-            print(json.dumps({"seconds": seconds}), flush=True)
-    print(json.dumps({"peak_mib": peak_memory()}), flush=True)
+            answer(seconds=seconds)
+    answer(peak_mib=peak_memory())
 
 
 if __name__ == "__main__":
