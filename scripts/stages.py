@@ -28,7 +28,7 @@ def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
 
 
 def quantization_aware(
-    network: nn.Module, stage1_weights: str | Path, policy: str | Path, trainable: list[str]
+    network: nn.Module, stage1_weights: str | Path, policy: str | Path, trainable: list[str], drop_masked: bool = True
 ) -> nn.Module:
     """The network of stage 2: stage-1 weights, pruned triplets dropped, fake quantizers put in.
 
@@ -37,9 +37,10 @@ def quantization_aware(
         stage1_weights: checkpoint of stage 1; its rank masks decide which triplets remain, for good.
         policy: YAML file of the precision policy.
         trainable: globs over parameter names; all others but the activation ranges are frozen.
+        drop_masked: False keeps masked triplets, for an allocator to move the masks in stage 2.
     """
-    network = train_only(compact(load_weights(network, stage1_weights)), trainable)
-    return prepare(network, policy)
+    network = load_weights(network, stage1_weights)
+    return prepare(train_only(compact(network) if drop_masked else network, trainable), policy)
 
 
 def quantize_after_training(

@@ -17,6 +17,7 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow, verify_net_in_out
 from PIL import Image
 
+from scripts.adapters import adapted_layers
 from scripts.errors import BundleError, root_cause
 from scripts.phantoms import write_phantoms
 from scripts.sam.weights import read_weights
@@ -299,6 +300,20 @@ def test_calibration_alone_makes_a_model_that_inference_loads(trained, tmp_path)
     del paths["base_weights"]
     run(["inference.yaml"], "infer", **{**paths, "output_dir": str(tmp_path / "masks")}, **network)
     assert len(list((tmp_path / "masks").rglob("*_mask.png"))) == 24
+
+
+def test_masks_can_move_in_stage2_within_the_budget_of_stage1(trained, tmp_path):
+    paths = {**trained["paths"], "model_dir": str(tmp_path), "output_dir": str(tmp_path / "eval")}
+    stage1, split = (str(trained["folder"] / "models" / name) for name in ("stage1.pt", "split.json"))
+    files = {"stage1_weights": stage1, "split_record": split}
+    workflow = run(["train.yaml", "moving_masks.yaml"], "train", run_id="stage2", **files, **paths, **SMALL)
+    network, allocator = (workflow.parser.get_parsed_content(f"qat::{name}") for name in ("network_def", "allocator"))
+    reached = trained["workflow"].parser.get_parsed_content("train::allocator").budget
+    assert allocator.finished and allocator.budget == reached
+    for layer in adapted_layers(network).values():
+        assert (layer.adapter_lambda[~layer.rank_mask] == 0).all()
+    assert sum(len(layer.rank_mask) for layer in adapted_layers(network).values()) > reached
+    assert (tmp_path / "model.pt").is_file()
 
 
 def test_policy_of_weights_alone_trains(trained, tmp_path):

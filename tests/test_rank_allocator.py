@@ -10,7 +10,7 @@ import torch
 from peft.tuners.adalora.layer import RankAllocator as PeftAllocator
 from torch import nn
 
-from scripts.adapters import AdaLoRALinear, RankAllocator, RankSchedule
+from scripts.adapters import AdaLoRALinear, ConstantBudget, RankAllocator, RankSchedule
 from scripts.errors import BundleError
 
 RANK, TARGET, TOTAL, WARMUP, FINAL, INTERVAL = 6, 2, 40, 5, 10, 3
@@ -179,6 +179,14 @@ def test_warmup_leaves_every_triplet_and_schedule_fractions_count_steps():
     for step, _, ours in step_both(0):
         if step <= WARMUP:
             assert all(layer.rank_mask.all() for layer in ours.values())
+
+
+def test_constant_budget_moves_masks_from_the_first_renewal_on():
+    constant = ConstantBudget.from_fractions(18, 6, 40, 0.125, 0.25, 3)
+    assert {constant.budget(step) for step in range(1, 41)} == {6}
+    assert [step for step in range(1, 41) if constant.renews(step)] == [
+        step for step in range(1, 41) if schedule().renews(step)
+    ]
 
 
 def test_masked_triplets_may_return_until_the_schedule_ends():

@@ -3,10 +3,11 @@
 from .allocator import RankAllocator
 from .layer import AdaLoRALinear
 from .network import adapt, adapted_layers, compact, merge, rank_budget, rank_pattern
-from .schedule import RankSchedule
+from .schedule import ConstantBudget, RankSchedule
 
 __all__ = [
     "AdaLoRALinear",
+    "ConstantBudget",
     "RankAllocator",
     "RankSchedule",
     "adapt",

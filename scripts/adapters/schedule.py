@@ -64,3 +64,11 @@ class RankSchedule:
     def renews(self, step: int) -> bool:
         """Whether the masks change after optimiser step `step`."""
         return self.warmup < step < self.frozen_from and step % self.interval == 0 or step == self.frozen_from
+
+
+class ConstantBudget(RankSchedule):
+    """The target budget from the first step on: masks move within it until the last `final` steps."""
+
+    def budget(self, step: int) -> int:
+        """Triplets to keep, the same at every step."""
+        return self.target
