@@ -20,7 +20,7 @@ from .loading import NIFTI_SUFFIXES, image_stem, image_suffix
 
 
 class LabelMapd(MapTransform):
-    """Turn C probability channels into one label map (uint8): 0 background, c the most probable class above a threshold.
+    """Turn C probability channels into a uint8 label map: 0 background, c the most probable class above a threshold.
 
     Args:
         keys: C x H x W probabilities.
