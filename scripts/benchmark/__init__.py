@@ -1,6 +1,6 @@
 """Speed and memory, as ratios against a named peer in the same run."""
 
-from .inference import InferenceBenchmark
 from .rounds import Figures, interleave
+from .suite import Benchmark
 
-__all__ = ["Figures", "InferenceBenchmark", "interleave"]
+__all__ = ["Benchmark", "Figures", "interleave"]

@@ -1,4 +1,4 @@
-"""The process behind one variant: loads it, then calls it as often as each line on its standard input says."""
+"""The process behind one variant: makes it, then calls it as often as each line on its standard input says."""
 
 from __future__ import annotations
 
@@ -7,23 +7,28 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from monai.bundle import ConfigParser
+from monai.transforms import Compose
 from PIL import Image
 
-from ..phantoms import generate_phantom
+from ..data import load_datalist
+from ..errors import BundleError
+from ..phantoms import generate_phantom, write_phantoms
 from ..quantization import integer_network
 from ..runtime import RuntimeSAM
 from ..sam import build_sam
 from ..stages import load_weights
+from .steps import build_step
 
 
-def build(spec: Mapping[str, object]) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The call that is measured: images in, logits out, with the whole-image prompt.
+def load(spec: Mapping[str, object]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A finished network: images in, logits out, with the whole-image prompt.
 
     Args:
         spec: "variant" (torch, compiled, torchao, integers, onnxruntime, openvino), and what it needs: "architecture",
@@ -44,11 +49,11 @@ def build(spec: Mapping[str, object]) -> Callable[[torch.Tensor], torch.Tensor]:
     return torch.compile(network) if variant == "compiled" else network
 
 
-def film_to_mask(network: Callable, spec: Mapping[str, object], folder: str) -> Callable[[torch.Tensor], None]:
+def film_to_mask(network: Callable, spec: Mapping[str, object], folder: str) -> Callable[[], None]:
     """The call from a film on disk to its mask on disk, with the transforms of inference.yaml.
 
     Args:
-        network: from `build`.
+        network: from `load`.
         spec: "film_size", side of the PNG in pixels.
         folder: for film and mask.
     """
@@ -60,15 +65,57 @@ def film_to_mask(network: Callable, spec: Mapping[str, object], folder: str) -> 
     parser.update({"image_size": spec["image_size"], "dataset_dir": folder, "output_dir": folder})
     before, after = (parser.get_parsed_content(name) for name in ("preprocessing", "postprocessing"))
 
-    def call(_: torch.Tensor) -> None:
+    def call() -> None:
         item = before({"image": str(film)})
         after(dict(item, pred=network(item["image"][None])[0]))
 
     return call
 
 
+def inference(spec: Mapping[str, object], folder: str) -> Callable[[], object]:
+    """Images in memory to logits, or with "film_size" a film on disk to its mask on disk."""
+    network = load(spec)
+    if spec.get("film_size"):
+        return film_to_mask(network, spec, folder)
+    image = torch.rand(spec["batch"], 1, spec["image_size"], spec["image_size"])
+    return lambda: network(image)
+
+
+def data(spec: Mapping[str, object], folder: str) -> Callable[[], None]:
+    """Films on disk through the transforms of train.yaml: all of them ("cold"), or those behind the cache ("cached").
+
+    Args:
+        spec: "variant", "film_size", side of the PNG files in pixels, and "batch", films a call.
+        folder: for the films.
+    """
+    write_phantoms(folder, spec["batch"], size=spec["film_size"], seed=7)
+    parser = ConfigParser()
+    parser.read_config("configs/train.yaml")
+    parser.update({"image_size": spec["image_size"], "dataset_dir": folder})
+    first, second = (
+        Compose(parser.get_parsed_content(f"train::{kind}_transforms")) for kind in ("deterministic", "random")
+    )
+    items = load_datalist(folder)
+    if spec["variant"] == "cold":
+        return lambda: [second(first(item)) for item in items]
+    if spec["variant"] != "cached":
+        raise BundleError(f"benchmark: unknown variant {spec['variant']!r}; known: cold, cached")
+    cached = [first(item) for item in items]
+    return lambda: [second(deepcopy(item)) for item in cached]
+
+
+def training(spec: Mapping[str, object], folder: str) -> Callable[[], None]:
+    """One step of an optimiser."""
+    return build_step(spec)
+
+
+TASKS = {"inference": inference, "training": training, "data": data}
+
+
 def peak_memory() -> float:
-    """Largest resident memory of this process in MiB; NaN where the system has no /proc."""
+    """Largest memory of this process in MiB: on the GPU if it used one, else resident; NaN without /proc."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() / 2**20
     status = Path("/proc/self/status")  # getrusage would count the parent's memory, which fork shares
     lines = status.read_text().splitlines() if status.is_file() else []
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), float("nan"))
@@ -85,13 +132,11 @@ def main() -> None:
     spec = json.loads(sys.argv[1])
     torch.set_num_threads(spec["threads"])
     torch.manual_seed(0)
-    image = torch.rand(spec.get("batch", 1), 1, spec["image_size"], spec["image_size"])
-    with torch.inference_mode(), TemporaryDirectory() as folder:
+    task = spec["task"]
+    with torch.inference_mode(task == "inference"), TemporaryDirectory() as folder:
         started = time.perf_counter()
-        call = build(spec)
-        if spec.get("film_size"):
-            call = film_to_mask(call, spec, folder)
-        call(image)
+        call = TASKS[task](spec, folder)
+        call()
         answer(load_s=time.perf_counter() - started)
         for line in sys.stdin:
             if int(line) == 0:
@@ -99,7 +144,7 @@ def main() -> None:
             seconds = []
             for _ in range(int(line)):
                 started = time.perf_counter()
-                call(image)
+                call()
                 seconds.append(time.perf_counter() - started)
             answer(seconds=seconds)
     answer(peak_mib=peak_memory())

@@ -1,4 +1,4 @@
-"""Inference benchmark: prepares the files of each variant, measures them, and writes the tables."""
+"""The benchmark: prepares the files of each variant, measures them, and writes the tables."""
 
 from __future__ import annotations
 
@@ -21,13 +21,19 @@ from .rounds import Figures, interleave
 BUILDING = ("sam", "adapters", "quantization", "export")  # packages that shape a graph
 
 
-class InferenceBenchmark:
+class Benchmark:
     """Measures groups of variants of one network at one size.
 
-    A group is a mapping of "name", "architecture", "image_size", "window_size" (null: the dividing one), "peer" and
-    "variants", each a mapping of "name", "variant" (see `worker.build`), "graph" (fp32 or the name of a policy, for the
-    runtimes), optionally "image_size" and "window_size" of its own, and "batch". With "film_size" the group is measured
-    from a PNG of that side to the mask on disk. Networks have random weights: speed does not depend on them.
+    A group is a mapping of "name", "task" (inference, training or data; inference if absent), "architecture",
+    "image_size", "window_size" (null: the dividing one), "batch", "peer" and "variants", each a mapping of "name",
+    "variant" and any of these for itself alone. Further keys, of the group or of a variant:
+
+    - inference, see `worker.load`: "graph" (fp32 or the name of a policy, for the runtimes and integers); with
+      "film_size" the group is measured from a PNG of that side to the mask on disk
+    - training, see `steps.build_step`; "policy" is the name of one
+    - data, see `worker.data`
+
+    Networks have random weights: speed does not depend on them.
 
     Args:
         groups: what to measure.
@@ -75,20 +81,15 @@ class InferenceBenchmark:
 
     def spec(self, group: Mapping, variant: Mapping) -> dict[str, object]:
         """What a worker needs for a variant; files are made if they are not there."""
-        spec = {
-            "architecture": group["architecture"],
-            "image_size": variant.get("image_size", group["image_size"]),
-            "window_size": variant.get("window_size", group.get("window_size")),
-            "batch": variant.get("batch", 1),
-            "name": variant["name"],
-            "variant": variant["variant"],
-            "film_size": group.get("film_size"),
-        }
-        if variant["variant"] in ("onnxruntime", "openvino"):
-            spec["files"] = [str(path) for path in self.graphs(spec, variant["graph"])]
-        if variant["variant"] == "integers":
-            spec["policy"] = str(self.policy(variant["graph"]))
-            spec["files"] = [str(self.graphs(spec, variant["graph"])[0].with_name("model.pt"))]
+        common = {key: value for key, value in group.items() if key not in ("variants", "peer", "rounds", "calls")}
+        spec = {"task": "inference", "batch": 1, "window_size": None, "device": "cpu", **common, **variant}
+        if spec["variant"] in ("onnxruntime", "openvino"):
+            spec["files"] = [str(path) for path in self.graphs(spec, spec["graph"])]
+        if spec["variant"] == "integers":
+            spec["policy"] = spec["graph"]
+            spec["files"] = [str(self.graphs(spec, spec["graph"])[0].with_name("model.pt"))]
+        if "policy" in spec:
+            spec["policy"] = str(self.policy(spec["policy"]))
         return spec
 
     def policy(self, name: str) -> Path:
