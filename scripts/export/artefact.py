@@ -133,11 +133,11 @@ def dequantized(network: nn.Module, float_network: nn.Module) -> nn.Module:
 def check_kernels(network: nn.Module, kernels: Mapping[str, Mapping]) -> None:
     """Raise `BundleError` unless every layer whose input is quantized runs in an integer kernel."""
     unused = unused_layers(network)
-    for part, prefix in (("encoder", "image_encoder."), ("decoder", "mask_decoder.")):
-        expected = sum(
-            layer.input_scale is not None and name.startswith(prefix) and name not in unused
-            for name, layer in integer_layers(network).items()
-        )
+    layers = {name: layer for name, layer in integer_layers(network).items() if name not in unused}
+    in_encoder = [name for name in layers if name.startswith(("image_encoder.", "mask_decoder.detail.stem."))]
+    in_decoder = [name for name in layers if name.startswith("mask_decoder.") and name not in in_encoder]
+    for part, names in (("encoder", in_encoder), ("decoder", in_decoder)):
+        expected = sum(layers[name].input_scale is not None for name in names)
         found = sum(kernels[part]["integer"].values())
         if found < expected:
             raise BundleError(

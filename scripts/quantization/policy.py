@@ -30,7 +30,8 @@ class PrecisionPolicy:
 
     Args:
         rules: mappings such as {"modules": "*.attn.qkv", "precision": "fp32"} or
-            {"modules": "*", "weight": 7, "input": 8}.
+            {"modules": "*", "weight": 7, "input": 8}. "optional": true lets a glob match nothing, for parts that not
+            every architecture has.
         source: named in errors.
 
     Raises:
@@ -42,6 +43,7 @@ class PrecisionPolicy:
             raise BundleError(f"{source}: expected a list of rules")
         self.source = source
         self.rules = [self._read(rule) for rule in rules]
+        self.optional = {rule["modules"] for rule in rules if rule.get("optional")}
 
     @classmethod
     def from_file(cls, path: str | Path) -> PrecisionPolicy:
@@ -57,7 +59,7 @@ class PrecisionPolicy:
     def _read(self, rule: Mapping[str, object]) -> tuple[str, Precision]:
         if not isinstance(rule, Mapping) or not isinstance(rule.get("modules"), str):
             raise BundleError(f"{self.source}: rule {rule!r} needs a glob under 'modules'")
-        content = {key: value for key, value in rule.items() if key != "modules"}
+        content = {key: value for key, value in rule.items() if key not in ("modules", "optional")}
         if content == {"precision": "fp32"}:
             return rule["modules"], Precision()
         unknown = set(content) - {"weight", "input", "output"}
@@ -78,7 +80,7 @@ class PrecisionPolicy:
         """
         names = list(names)
         for pattern, _ in self.rules:
-            if not any(fnmatchcase(name, pattern) for name in names):
+            if pattern not in self.optional and not any(fnmatchcase(name, pattern) for name in names):
                 raise BundleError(f"{self.source}: the glob {pattern!r} matches no layer of the network")
         precisions = {}
         for name in names:

@@ -30,6 +30,7 @@ class Architecture:
         prompt_dim: width D of embedding, prompts and decoder.
         decoder_heads, decoder_mlp_dim: of the decoder's two-way transformer.
         decoder_head_hidden: hidden width of the mask quality head.
+        detail_channels: channels of the `DetailPath` that brings fine structure past the ViT; 0 for none.
     """
 
     embed_dim: int
@@ -40,11 +41,15 @@ class Architecture:
     decoder_heads: int = 8
     decoder_mlp_dim: int = 2048
     decoder_head_hidden: int = 256
+    detail_channels: int = 0
 
 
-# vit_b, vit_l and vit_h: segment_anything/build_sam.py. vit_ti: DeiT-Ti's width (Touvron et al. 2021), compact decoder.
+# vit_b, vit_l and vit_h: segment_anything/build_sam.py. vit_ti: DeiT-Ti's width (Touvron et al. 2021), compact decoder,
+# detail path.
 ARCHITECTURES = {
-    "vit_ti": Architecture(192, 6, 3, (2, 5), prompt_dim=128, decoder_mlp_dim=512, decoder_head_hidden=128),
+    "vit_ti": Architecture(
+        192, 6, 3, (2, 5), prompt_dim=128, decoder_mlp_dim=512, decoder_head_hidden=128, detail_channels=8
+    ),
     "vit_b": Architecture(768, 12, 12, (2, 5, 8, 11)),
     "vit_l": Architecture(1024, 24, 16, (5, 11, 17, 23)),
     "vit_h": Architecture(1280, 32, 16, (7, 15, 23, 31)),
@@ -128,6 +133,7 @@ def build_sam(
         ),
         ClassMaskDecoder(
             out_channels=out_channels,
+            detail_channels=architecture.detail_channels,
             transformer_dim=architecture.prompt_dim,
             transformer=TwoWayTransformer(
                 depth=2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from .detail import DetailPath
 from .modeling import MaskDecoder
 
 
@@ -16,20 +17,23 @@ class ClassMaskDecoder(MaskDecoder):
     C > 1 classes use its multi-mask tokens 1..C as class channels.
 
     Attributes:
+        detail: the detail path, or None.
         classes: C, kept in checkpoints: 1, 2 and 3 classes have the same parameters.
 
     Args:
         out_channels: number of class channels C, at least 1.
+        detail_channels: channels c of a `DetailPath`; 0 builds none, as official checkpoints have none.
         kwargs: arguments of `segment_anything.modeling.MaskDecoder`.
     """
 
     constants = ("classes",)
 
-    def __init__(self, out_channels: int = 1, **kwargs) -> None:
+    def __init__(self, out_channels: int = 1, detail_channels: int = 0, **kwargs) -> None:
         if out_channels < 1:
             raise ValueError(f"out_channels must be at least 1, got {out_channels}")
         super().__init__(num_multimask_outputs=max(3, out_channels), **kwargs)
         self.register_buffer("classes", torch.tensor(out_channels))
+        self.detail = DetailPath(detail_channels, self.transformer_dim // 8) if detail_channels else None
         self.class_tokens = range(1) if out_channels == 1 else range(1, out_channels + 1)
 
     def predict_masks(
@@ -42,7 +46,7 @@ class ClassMaskDecoder(MaskDecoder):
         """Mask logits of every class token.
 
         Args:
-            image_embeddings: B x D x h x w.
+            image_embeddings: B x D x h x w, or B x (D + 16 c) x h x w with the features of the detail path behind.
             image_pe: 1 x D x h x w positional encoding.
             sparse_prompt_embeddings: B x N x D.
             dense_prompt_embeddings: B x D x h x w.
@@ -50,6 +54,8 @@ class ClassMaskDecoder(MaskDecoder):
         Returns:
             B x C x 4h x 4w logits.
         """
+        if self.detail is not None:
+            image_embeddings, packed = image_embeddings.tensor_split([self.transformer_dim], dim=1)
         batch, dim, height, width = image_embeddings.shape
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight], dim=0)
         output_tokens = output_tokens.unsqueeze(0).expand(batch, -1, -1)
@@ -59,6 +65,8 @@ class ClassMaskDecoder(MaskDecoder):
         hidden, src = self.transformer(src, image_pe.expand(batch, -1, -1, -1), tokens)
 
         upscaled = self.output_upscaling(src.transpose(1, 2).reshape(batch, dim, height, width))
+        if self.detail is not None:
+            upscaled = self.detail(upscaled, packed)
         kernels = torch.stack(
             [self.output_hypernetworks_mlps[token](hidden[:, 1 + token]) for token in self.class_tokens], dim=1
         )

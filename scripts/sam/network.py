@@ -57,7 +57,7 @@ class SAM(nn.Module):
             image: B x 1|3 x S x S in [0, 1].
 
         Returns:
-            B x D x S/16 x S/16 embedding.
+            B x D x S/16 x S/16 embedding; with a detail path of c channels B x (D + 16 c) x S/16 x S/16.
         """
         if image.ndim != 4 or image.shape[1] not in (1, 3) or image.shape[2:] != (self.image_size,) * 2:
             side, shape = self.image_size, " x ".join(map(str, image.shape))
@@ -65,7 +65,10 @@ class SAM(nn.Module):
         # A subclass such as MONAI's MetaTensor would intercept every operation; what the compiler traces with stays.
         if type(image) is not torch.Tensor and not torch.compiler.is_compiling():
             image = image.as_subclass(torch.Tensor)
-        return self.image_encoder((image - self.pixel_mean) / self.pixel_std)
+        image = (image - self.pixel_mean) / self.pixel_std
+        embedding = self.image_encoder(image)
+        detail = self.mask_decoder.detail
+        return embedding if detail is None else torch.cat([embedding, detail.encode(image)], dim=1)
 
     def full_image_box(self, batch: int, device: torch.device) -> torch.Tensor:
         """The prompt box of the whole image, repeated: B x 4."""

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from ..errors import BundleError, CheckpointMismatch
 from ..files import replacing
 
+DETAIL = "mask_decoder.detail."
+
 
 def read_checkpoint(path: str | Path) -> dict[str, object]:
     """Content of the checkpoint at `path`, on the CPU; tensors and plain values only, no pickled code.
@@ -140,7 +142,8 @@ def _extend_mask_tokens(state_dict: dict[str, torch.Tensor], own: Mapping[str, t
 def load_base_weights(network: nn.Module, path: str | Path) -> nn.Module:
     """Load a base model into `network`: official SAM, MedSAM or a checkpoint of this bundle's pretraining.
 
-    Position tables are resized where the input or window size differs from the checkpoint's.
+    Position tables are resized where the input or window size differs from the checkpoint's. A checkpoint without a
+    detail path leaves the network's own as it is, which at the start adds nothing.
 
     Args:
         network: a `SAM` of the checkpoint's width and depth.
@@ -154,6 +157,8 @@ def load_base_weights(network: nn.Module, path: str | Path) -> nn.Module:
     # A base has no classes yet, and official checkpoints have none of this bundle's constants.
     own = network.state_dict()
     fitted |= {key: own[key] for key in constant_keys(network)}
+    if not any(key.startswith(DETAIL) for key in fitted):
+        fitted |= {key: value for key, value in own.items() if key.startswith(DETAIL)}
     check_fit(network, fitted, source=str(path))
     network.load_state_dict(fitted)
     return network
