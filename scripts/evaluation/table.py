@@ -78,8 +78,8 @@ class MetricsTable:
     def forward_completed(self, engine: Engine) -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        elapsed = time.perf_counter() - self._started
-        self.seconds += [elapsed / len(engine.state.batch)] * len(engine.state.batch)
+        elapsed, count = time.perf_counter() - self._started, len(engine.state.output["pred"])
+        self.seconds += [elapsed / count] * count
 
     def iteration_completed(self, engine: Engine) -> None:
         for item, result in zip(engine.state.batch, engine.state.output):
