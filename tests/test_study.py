@@ -104,6 +104,15 @@ def test_finished_rows_are_not_run_again_and_commands_are_kept(tmp_path):
     assert (tmp_path / "count" / "seed_0" / "log.txt").stat().st_mtime_ns == written
 
 
+def test_time_of_a_resumed_training_is_not_claimed(tmp_path):
+    rows = [{"name": "count", "title": "t", "train": {"run": "account", "files": ["train.yaml"]}}]
+    last = tmp_path / "count" / "seed_0" / "stage1" / "last.pt"
+    last.parent.mkdir(parents=True)
+    last.touch()
+    study(tmp_path, rows).run()
+    assert json.loads((tmp_path / "count" / "seed_0" / "done.json").read_text())["seconds"] == {}
+
+
 def test_row_finished_with_another_command_is_not_taken_for_done(tmp_path):
     rows = [{"name": "count", "title": "t", "train": {"run": "account", "files": ["train.yaml"], "set": {"rank": 4}}}]
     study(tmp_path, rows).run()

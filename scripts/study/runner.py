@@ -84,6 +84,7 @@ class Study:
             self.check_done(folder / "done.json", record)
             self.log.info("%s, seed %d: done already", row["name"], seed)
             return
+        resumed = any(folder.glob("stage*/last.pt"))
         folder.mkdir(parents=True, exist_ok=True)
         record["seconds"] = {}
         for step, command in commands.items():
@@ -97,7 +98,8 @@ class Study:
                 raise BundleError(
                     f"{folder / 'log.txt'}: {step} of the row {row['name']} ended with exit status {code}"
                 )
-            record["seconds"][step] = round(time.monotonic() - started, 1)
+            if not (step == "train" and resumed):  # what an earlier run took is not known
+                record["seconds"][step] = round(time.monotonic() - started, 1)
         write_json(folder / "done.json", record)
 
     def check_done(self, path: Path, record: Mapping[str, object]) -> None:
