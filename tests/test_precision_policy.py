@@ -93,7 +93,7 @@ def test_shipped_policies_leave_in_fp32_what_they_say(architecture, policy, kept
         assert layer.weight_quantizer.bits == 7
         floating = "output_upscaling" in name or "iou_prediction_head" in name
         assert (layer.input_quantizer is None) == floating
-        convolution = name.startswith(("image_encoder.patch_embed", "image_encoder.neck"))
+        convolution = name.startswith(("image_encoder.patch_embed", "image_encoder.neck", "mask_decoder.detail"))
         assert (layer.output_quantizer is not None) == convolution
 
 
