@@ -14,7 +14,7 @@ from .files import sha256
 from .sam.weights import read_checkpoint, save_weights
 from .stages import load_weights
 
-ENTRIES = ("base", "layers", "parameters")
+ENTRIES = ("base", "classes", "layers", "parameters")
 
 
 def pack_domain(network: nn.Module, base_weights: str | Path, stage1_weights: str | Path, path: str | Path) -> None:
@@ -41,7 +41,9 @@ def pack_domain(network: nn.Module, base_weights: str | Path, stage1_weights: st
         name: {"projections": list(layer.projections), "ranks": list(layer.ranks), "scaling": layer.scaling}
         for name, layer in adapted_layers(network).items()
     }
-    save_weights({"base": sha256(base_weights), "layers": layers, "parameters": parameters}, path)
+    classes = int(network.mask_decoder.classes)
+    content = {"base": sha256(base_weights), "classes": classes, "layers": layers, "parameters": parameters}
+    save_weights(content, path)
     size = Path(path).stat().st_size
     count = sum(value.numel() for value in parameters.values())
     logging.getLogger("domain").info("%s: %d parameters, %.0f KB", path, count, size / 1000)
@@ -72,6 +74,9 @@ def switch_domain(network: nn.Module, base_weights: str | Path, path: str | Path
             f"{path}: trained on a base with SHA-256 {content['base']}, but {base_weights} has {found}; "
             "give the base that it was trained on as base_weights"
         )
+    classes = int(network.mask_decoder.classes)
+    if content["classes"] != classes:  # up to three classes have the same parameters
+        raise CheckpointMismatch(f"{path}: trained for {content['classes']} classes, the network has {classes}")
     modules = dict(network.named_modules())
     for name, layer in content["layers"].items():
         linear = modules.get(name)

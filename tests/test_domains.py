@@ -77,6 +77,11 @@ def test_adapter_of_another_base_is_refused(base, trained, tmp_path):
         switch_domain(build_sam(NARROW, 64, weights=other), other, tmp_path / "adapter.pt")
 
 
+def test_adapter_of_another_number_of_classes_is_refused(base, trained, tmp_path):
+    with pytest.raises(CheckpointMismatch, match="adapter.pt: trained for 1 classes, the network has 2"):
+        switch_domain(build_sam(NARROW, 64, out_channels=2, weights=base), base, tmp_path / "adapter.pt")
+
+
 def test_file_of_another_kind_and_network_of_another_build_are_refused(base, trained, tmp_path):
     with pytest.raises(BundleError, match="stage1.pt: holds no 'base'"):
         switch_domain(build_sam(NARROW, 64, weights=base), base, tmp_path / "stage1.pt")

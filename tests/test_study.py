@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from monai.bundle import ConfigParser
 from PIL import Image
 from scipy import stats
 
@@ -175,6 +176,27 @@ def test_rows_find_their_own_and_each_others_folders(tmp_path):
 def test_unclear_rows_are_refused(tmp_path, names, only, message):
     with pytest.raises(BundleError, match=message):
         study(tmp_path, [{"name": name, "title": "t"} for name in names], only=only)
+
+
+@pytest.mark.parametrize("overlays", [[], ["ablations.yaml"]])
+def test_every_row_runs_configs_and_ids_that_exist(overlays, tmp_path):
+    """A misspelt override would be added to the config and change nothing."""
+    parser = ConfigParser()
+    parser.read_config([str(ROOT / "configs" / name) for name in ("study.yaml", *overlays)])
+    parser.update({"output_dir": str(tmp_path), "dataset_dir": str(tmp_path), "bundle_root": str(ROOT)})
+    table = parser.get_parsed_content("runner")
+    names = set()
+    for row in table.rows:
+        for step in set(row) & {"train", "evaluate"}:
+            content = ConfigParser()
+            content.read_config([str(ROOT / "configs" / name) for name in row[step]["files"]])
+            assert row[step]["run"] in content
+            for key in {**table.settings[step], **row[step].get("set", {})}:
+                # stage 2 and export read a split that scoring alone names in its own config
+                assert key in content or step == "train", f"{row['name']}, {step}: {key}"
+            names.add(row["name"])
+    compared = parser.get_parsed_content("comparisons")
+    assert {pair[side] for pair in compared for side in ("method", "reference")} <= names
 
 
 # Tables

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import torch
@@ -29,6 +30,7 @@ class DenseIncrement(AdaLoRALinear):
         return F.linear(x, self.merged_weight(), self.bias)
 
 
+@dataclass(frozen=True)
 class Step:
     """A network, what its step adds to the loss, and what follows the optimiser's step.
 
@@ -38,15 +40,9 @@ class Step:
         after: called after each optimiser step; None does nothing.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        penalty: Callable[[], torch.Tensor] | None = None,
-        after: Callable[[], None] | None = None,
-    ) -> None:
-        self.network = network
-        self.penalty = penalty
-        self.after = after
+    network: nn.Module
+    penalty: Callable[[], torch.Tensor] | None = None
+    after: Callable[[], None] | None = None
 
 
 def adalora(base: nn.Module, spec: Mapping[str, object]) -> Step:

@@ -149,8 +149,9 @@ def write_ablations(axes: Sequence[Mapping], output_dir: str | Path) -> None:
         for shift, dataset in enumerate(sorted({name for found in scores.values() for name in found.figures})):
             labels = [label for label, found in scores.items() if dataset in found.figures]
             cells = [summary_cells(scores[label].figures[dataset]["dice"]) for label in labels]
-            middle = [cell["mean"] for cell in cells]
-            reach = [[cell["mean"] - cell["low"] for cell in cells], [cell["high"] - cell["mean"] for cell in cells]]
+            # One image has no interval: it is drawn without
+            middle, low, high = np.array([[cell[key] for key in ("mean", "low", "high")] for cell in cells], float).T
+            reach = np.nan_to_num([middle - low, high - middle])
             places = np.arange(len(labels)) + 0.08 * shift
             panel.errorbar(places, middle, reach, fmt="o-", capsize=3, markersize=4, label=dataset)
             panel.set_xticks(np.arange(len(labels)), labels, fontsize=8)

@@ -106,8 +106,9 @@ class Study:
         """Raise `BundleError` if the run that left `path` is not the one that `record` describes."""
         done = json.loads(path.read_text())
         for key in ("commands", "inputs"):
-            for name in {**done[key], **record[key]}:
-                was, now = done[key].get(name), record[key].get(name)
+            before = done.get(key, {})
+            for name in {**before, **record[key]}:
+                was, now = before.get(name), record[key].get(name)
                 if was != now:
                     raise BundleError(
                         f"{path}: this row was finished with other {key} ({name}: {was}; now {now}); delete its folder "
