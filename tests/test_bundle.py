@@ -14,6 +14,7 @@ import mlflow
 import numpy as np
 import pytest
 import torch
+from dicom_files import write_dicom
 from monai.bundle import ConfigParser, ConfigWorkflow, verify_net_in_out
 from PIL import Image
 
@@ -186,16 +187,52 @@ def test_inference_keeps_resolution_and_geometry(trained, tmp_path):
     network = {key: SMALL[key] for key in ("image_size", "window_size")}
     out = tmp_path / "masks"
     paths = {"dataset_dir": str(films), "output_dir": str(out), "model_dir": trained["paths"]["model_dir"]}
+    write_dicom(films / "film.dcm", wide, "MONOCHROME1", PixelSpacing=[0.2, 0.2])
     run(["inference.yaml"], "infer", **paths, **network)
     written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
-    assert written == ["flat_mask.nii.gz", "slice_mask.nii.gz", "ward/colour_mask.png", "wide_mask.png"]
-    for name in ("wide_mask.png", "ward/colour_mask.png"):
+    masks = ["film_mask.png", "flat_mask.nii.gz", "slice_mask.nii.gz", "ward/colour_mask.png", "wide_mask.png"]
+    assert sorted([*masks, "results.csv"]) == written
+    with (out / "results.csv").open() as file:
+        rows = {row["file"]: row for row in csv.DictReader(file)}
+    assert len(rows) == 5 and {row["status"] for row in rows.values()} == {"done"}
+    shown = np.asarray(Image.open(out / "film_mask.png")) > 0
+    assert float(rows["film.dcm"]["area_cm2"] or 0) == pytest.approx(shown.sum() * 0.0004, abs=0.06)
+    for name in ("film_mask.png", "wide_mask.png", "ward/colour_mask.png"):
         assert Image.open(out / name).size == (130, 90)
         assert set(np.unique(np.asarray(Image.open(out / name)))) <= {0, 255}
     for name, shape in (("slice", (130, 90, 1)), ("flat", (130, 90))):
         mask = nibabel.load(out / f"{name}_mask.nii.gz")
         assert mask.shape == shape
         np.testing.assert_allclose(mask.affine, affine)
+
+
+def test_folder_with_a_broken_film_is_done_to_the_end_and_fails(tmp_path):
+    """As a user runs it, with the shipped network."""
+    films = tmp_path / "films"
+    write_phantoms(films, 1, size=96, seed=3)
+    write_dicom(films / "images" / "other.dcm", np.zeros((9, 9), np.uint8), Modality="CT")
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/inference.yaml"]
+    command += ["--dataset_dir", str(films), "--output_dir", str(tmp_path / "out"), "--formats", "['png','overlay']"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 1
+    assert "error: 1 of 2 films failed" in result.stderr and "modality CT" in result.stderr
+    written = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert {name.split("_")[-1] for name in written} == {"mask.png", "overlay.png", "results.csv"}
+
+
+def test_domain_is_trained_packed_and_switched_to(trained, tmp_path):
+    paths = {**trained["paths"], "model_dir": str(tmp_path), "output_dir": str(tmp_path / "eval")}
+    run(["train.yaml", "domain.yaml"], "train", run_id="domain", **paths, **{**SMALL, "epochs": 1})
+    network = {key: SMALL[key] for key in ("image_size", "window_size")}
+    files = {**paths, "adapter": str(tmp_path / "adapter.pt"), "output_dir": str(tmp_path / "scores")}
+    run(["evaluate.yaml", "switched.yaml"], "infer", run_id="evaluating", part="test", **files, **network)
+    with (tmp_path / "scores" / "metrics.csv").open() as file:
+        scores = {row["id"]: float(row["dice"]) for row in csv.DictReader(file)}
+    files["output_dir"] = str(tmp_path / "masks")
+    run(["inference.yaml", "switched.yaml"], "infer", **files, **network)
+    split = json.loads((tmp_path / "split.json").read_text())
+    assert sorted(scores) == sorted(split["test"])
+    assert len(list((tmp_path / "masks").rglob("*_mask.png"))) == sum(map(len, split.values()))
 
 
 def test_stage2_alone_starts_from_a_stage1_checkpoint(trained, tmp_path):

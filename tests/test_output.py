@@ -9,7 +9,7 @@ from monai.data import MetaTensor
 from monai.transforms import FillHolesd
 from scipy.ndimage import gaussian_filter
 
-from scripts.data import FillHolesByComponentd, LabelMapd
+from scripts.output import FillHolesByComponentd, LabelMapd
 
 
 def blobs(seed: int, classes: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 from monai.transforms import Compose, Invertd, ScaleIntensityRangePercentilesd, Transposed
 from PIL import Image
 
-from scripts.data import Letterboxd, LoadRadiographd, MaskChannelsd, RandLocalContrastd
+from scripts.data import CropFramed, Letterboxd, LoadRadiographd, MaskChannelsd, RandLocalContrastd
 from scripts.data.transforms import blur
 from scripts.errors import BundleError
 
@@ -237,3 +237,62 @@ def test_blur_keeps_a_constant_and_spreads_a_point_by_about_sigma():
     weights = spread.sum(1) / spread.sum()
     deviation = ((rows - (rows * weights).sum()).square() * weights).sum().sqrt()
     assert 5 < deviation < 12
+
+
+# White frames
+
+
+def film(height, width):
+    """Gray values 20 to 219 without white lines."""
+    return torch.randint(20, 220, (1, height, width), generator=torch.Generator().manual_seed(0)).float()
+
+
+@pytest.mark.parametrize("frame", [(10, 12, 8, 9), (0, 0, 6, 0), (5, 0, 0, 0)])
+def test_white_frame_is_cut_off_and_put_back_as_zeros(frame):
+    left, right, top, bottom = frame
+    inner = film(60, 80)
+    framed = torch.nn.functional.pad(inner, (left, right, top, bottom), value=255)
+    crop = CropFramed("image")
+    data = crop({"image": MetaTensor(framed)})
+    assert torch.equal(data["image"].as_tensor(), inner)
+    back = crop.inverse(data)["image"]
+    assert torch.equal(back.as_tensor(), torch.nn.functional.pad(inner, (left, right, top, bottom)))
+
+
+def test_frame_with_a_dark_speck_is_still_a_frame():
+    framed = torch.nn.functional.pad(film(200, 200), (20, 20, 20, 20), value=255)
+    framed[0, 5, 100] = 0
+    assert CropFramed("image")({"image": framed})["image"].shape == (1, 200, 200)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        torch.nn.functional.pad(film(97, 100), (0, 0, 0, 1), value=255),  # a digitiser's edge
+        torch.nn.functional.pad(film(60, 80), (5, 5, 5, 5), value=0),  # black
+        torch.nn.functional.pad(film(60, 80), (5, 5, 5, 5), value=150),  # gray
+        torch.full((1, 30, 40), 7.0),
+        torch.nn.functional.pad(film(20, 20), (30, 30, 30, 30), value=255),  # hardly any film
+    ],
+)
+def test_what_is_no_white_frame_is_left(image):
+    crop = CropFramed("image")
+    data = crop({"image": MetaTensor(image)})
+    assert torch.equal(data["image"].as_tensor(), image)
+    assert torch.equal(crop.inverse(data)["image"].as_tensor(), image)
+
+
+def test_frame_is_taken_off_within_the_inference_pipeline(tmp_path):
+    """A prediction of the film alone comes back at the film's place in the framed picture."""
+    framed = torch.nn.functional.pad(film(60, 80), (12, 4, 10, 6), value=255)[0]
+    Image.fromarray(framed.numpy().astype(np.uint8)).save(tmp_path / "a.png")
+    parser = ConfigParser()
+    parser.read_config("configs/inference.yaml")
+    parser.update({"image_size": 64})
+    before, after = (parser.get_parsed_content(name) for name in ("preprocessing", "postprocessing"))
+    after.transforms = after.transforms[:-1]  # nothing is saved
+    item = before({"image": str(tmp_path / "a.png")})
+    done = after({**item, "pred": torch.full((1, 64, 64), 9.0)})["pred"][0].numpy().T
+    expected = np.zeros((76, 96), np.uint8)
+    expected[10:70, 12:92] = 1
+    np.testing.assert_array_equal(done, expected)

@@ -3,15 +3,14 @@
 from .checks import check_files
 from .datalist import check_split, list_images, load_datalist, select, split_by_patient, split_ids
 from .loading import LoadRadiographd
-from .output import FillHolesByComponentd, LabelMapd, SaveMaskd
 from .phantom_source import DrawPhantomd, OrganBySeedd, RandOrgand, phantom_seeds
 from .prompts import PromptBoxd, PromptedBatch
-from .transforms import Letterboxd, MaskChannelsd, RandLocalContrastd
+from .tolerant import TolerantLoader
+from .transforms import CropFramed, Letterboxd, MaskChannelsd, RandLocalContrastd
 
 __all__ = [
+    "CropFramed",
     "DrawPhantomd",
-    "FillHolesByComponentd",
-    "LabelMapd",
     "Letterboxd",
     "LoadRadiographd",
     "MaskChannelsd",
@@ -20,7 +19,7 @@ __all__ = [
     "PromptedBatch",
     "RandLocalContrastd",
     "RandOrgand",
-    "SaveMaskd",
+    "TolerantLoader",
     "check_files",
     "check_split",
     "list_images",

@@ -13,7 +13,7 @@ from pathlib import Path
 from monai.data import load_decathlon_datalist
 
 from ..errors import BundleError
-from .loading import IMAGE_SUFFIXES, image_stem, image_suffix, read_size
+from .loading import IMAGE_SUFFIXES, image_format, image_stem, image_suffix, read_size
 
 PARTS = ("train", "validation", "test")
 DATALIST_SECTIONS = {"training": "train", "validation": "validation", "test": "test"}
@@ -22,7 +22,7 @@ DATALIST_SECTIONS = {"training": "train", "validation": "validation", "test": "t
 def list_images(folder: str | Path, exclude: str | Path | None = None) -> list[dict]:
     """Every image in `folder` (or in its `images/`), also in subfolders, as {"image": path, "id": relative stem}.
 
-    Files of other suffixes are counted and logged.
+    DICOM files need no suffix. Other files are counted and logged.
 
     Args:
         folder: to look in.
@@ -36,12 +36,11 @@ def list_images(folder: str | Path, exclude: str | Path | None = None) -> list[d
     files = sorted(path for path in root.rglob("*") if path.is_file())
     if exclude is not None and Path(exclude).resolve() != root.resolve():
         files = [path for path in files if not path.resolve().is_relative_to(Path(exclude).resolve())]
-    paths = [path for path in files if image_suffix(path)]
-    others = [path for path in files if not image_suffix(path)]
+    paths, others = [], []
+    for path in files:
+        (paths if image_format(path) else others).append(path)
     if others:
-        logging.getLogger("data").warning(
-            "%s: %d files are no images by suffix, first: %s", root, len(others), others[0]
-        )
+        logging.getLogger("data").warning("%s: %d files are no images, first: %s", root, len(others), others[0])
     if not paths:
         raise BundleError(f"{root}: no images ({', '.join(IMAGE_SUFFIXES)}) in this folder")
     named: dict[str, Path] = {}

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor, NibabelReader, PILReader, PydicomReader
-from monai.transforms import LoadImage, MapTransform
+from monai.data import MetaTensor, NibabelReader, PILReader
+from monai.transforms import MapTransform
 from PIL import Image
 
 from ..errors import BundleError
+from .dicom import has_preamble, read_header, read_radiograph
 
 RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
@@ -29,10 +30,25 @@ def image_suffix(path: str | Path) -> str:
     return next((suffix for suffix in sorted(IMAGE_SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), "")
 
 
+def image_format(path: str | Path) -> str:
+    """`image_suffix` of `path`, and ".dcm" for a file of any other name whose content says that it is DICOM."""
+    return image_suffix(path) or (DICOM_SUFFIXES[0] if has_preamble(path) else "")
+
+
 def image_stem(path: str | Path) -> str:
     """File name of `path` without its supported suffix."""
     name = Path(path).name
     return name[: len(name) - len(image_suffix(path))]
+
+
+def checked_format(path: str | Path) -> str:
+    """`image_format` of a file that exists and has one, else `BundleError`."""
+    if not Path(path).is_file():
+        raise BundleError(f"{path}: no such file")
+    suffix = image_format(path)
+    if not suffix:
+        raise BundleError(f"{path}: unknown image suffix; supported: {', '.join(IMAGE_SUFFIXES)}")
+    return suffix
 
 
 def read_size(path: str | Path) -> tuple[int, int]:
@@ -41,21 +57,14 @@ def read_size(path: str | Path) -> tuple[int, int]:
     Raises:
         BundleError: the file is missing, has no supported suffix, or its header cannot be read.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise BundleError(f"{path}: no such file")
-    suffix = image_suffix(path)
-    if not suffix:
-        raise BundleError(f"{path}: unknown image suffix; supported: {', '.join(IMAGE_SUFFIXES)}")
+    suffix = checked_format(path)
     try:
         if suffix in NIFTI_SUFFIXES:
             import nibabel
 
             return tuple(nibabel.load(path).shape[:2])
         if suffix in DICOM_SUFFIXES:
-            import pydicom
-
-            header = pydicom.dcmread(path, stop_before_pixels=True)
+            header = read_header(path)
             return int(header.Columns), int(header.Rows)
         with Image.open(path) as image:
             return image.size
@@ -74,19 +83,19 @@ def to_gray(image: Image.Image) -> Image.Image:
     return image if image.mode in GRAY_MODES else image.convert("L")
 
 
-def is_inverted(path: str) -> bool:
-    """Whether a DICOM file stores bright as low values (MONOCHROME1)."""
-    import pydicom
-
-    header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["PhotometricInterpretation"])
-    return header.get("PhotometricInterpretation") == "MONOCHROME1"
+def pixel_spacing(meta: Mapping[str, object]) -> tuple[float, float] | None:
+    """(row, column) spacing in mm from the metadata of a loaded image, or None where its file does not say."""
+    if "pixel_spacing" not in meta:
+        return None
+    row, column = (float(value) for value in np.asarray(meta["pixel_spacing"]).ravel())
+    return row, column
 
 
 class LoadRadiographd(MapTransform):
     """Load files as 1 x W x H float32 `MetaTensor` in MONAI's axis order.
 
-    PNG, JPEG, BMP and TIFF (8 and 16 bit, gray or colour), 2D NIfTI and single-frame DICOM. MONOCHROME1 DICOM is
-    inverted, so that bone is always bright.
+    PNG, JPEG, BMP and TIFF (8 and 16 bit, gray or colour), 2D NIfTI, and DICOM (see `read_radiograph`). The metadata
+    hold "pixel_spacing", (row, column) in mm, where the file says it.
 
     Args:
         keys: entries of the data dictionary that hold a path.
@@ -99,16 +108,8 @@ class LoadRadiographd(MapTransform):
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
-        readers = {
-            RASTER_SUFFIXES: PILReader(converter=to_gray),
-            NIFTI_SUFFIXES: NibabelReader(),
-            DICOM_SUFFIXES: PydicomReader(),
-        }
-        self.load = {
-            suffix: LoadImage(reader=reader, image_only=True, dtype=np.float32)
-            for suffixes, reader in readers.items()
-            for suffix in suffixes
-        }
+        readers = {RASTER_SUFFIXES: PILReader(converter=to_gray), NIFTI_SUFFIXES: NibabelReader()}
+        self.readers = {suffix: reader for suffixes, reader in readers.items() for suffix in suffixes}
 
     def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
         d = dict(data)
@@ -118,17 +119,13 @@ class LoadRadiographd(MapTransform):
 
     def load_one(self, path: str) -> MetaTensor:
         """Load the file at `path`: 1 x W x H."""
-        if not Path(path).is_file():
-            raise BundleError(f"{path}: no such file")
-        suffix = image_suffix(path)
-        if not suffix:
-            raise BundleError(f"{path}: unknown image suffix; supported: {', '.join(IMAGE_SUFFIXES)}")
+        suffix = checked_format(path)
         try:
-            image = self.load[suffix](path)
-            inverted = suffix in DICOM_SUFFIXES and is_inverted(path)
+            pixels, meta = read_film(path) if suffix in DICOM_SUFFIXES else self.read_array(path, suffix)
+        except BundleError:
+            raise
         except Exception as error:  # every reader has its own family of errors for a damaged file
             raise BundleError(f"{path}: cannot be read as an image ({first_line(error)})") from error
-        pixels = image.numpy()
         gray = np.squeeze(pixels, axis=tuple(axis for axis in range(2, pixels.ndim) if pixels.shape[axis] == 1))
         if gray.ndim != 2:
             raise BundleError(
@@ -136,7 +133,32 @@ class LoadRadiographd(MapTransform):
             )
         if not np.isfinite(gray).all():
             raise BundleError(f"{path}: holds NaN or infinite values")
-        if inverted:
-            gray = gray.max() + gray.min() - gray
-        meta = dict(image.meta, spatial_shape=np.asarray(gray.shape), original_channel_dim=float("nan"))
+        meta |= {"spatial_shape": np.asarray(gray.shape), "original_channel_dim": float("nan")}
         return MetaTensor(torch.from_numpy(np.ascontiguousarray(gray))[None], meta=meta)
+
+    def read_array(self, path: str, suffix: str) -> tuple[np.ndarray, dict]:
+        """Values and metadata by the MONAI reader for `suffix`: W x H, volumes with more axes."""
+        values, meta = self.readers[suffix].get_data(self.readers[suffix].read(path))
+        meta["filename_or_obj"] = path
+        if suffix in NIFTI_SUFFIXES:
+            column, row = (float(value) for value in np.asarray(meta["pixdim"]).ravel()[1:3])
+            if row > 0 and column > 0:
+                meta["pixel_spacing"] = np.array([row, column])
+        return values.astype(np.float32, copy=False), meta
+
+
+def read_film(path: str) -> tuple[np.ndarray, dict]:
+    """Values (W x H) and metadata of a DICOM file, as MONAI's readers give them."""
+    gray, meta = read_radiograph(path)
+    affine = film_affine(pixel_spacing(meta))
+    return gray.T, {"filename_or_obj": path, "affine": affine, "original_affine": affine, "space": "RAS", **meta}
+
+
+def film_affine(spacing: tuple[float, float] | None) -> np.ndarray:
+    """Affine of a W x H film whose place in the patient is unknown: x to the patient's left, y to the feet, in mm.
+
+    Args:
+        spacing: (row, column) in mm; None makes a pixel the unit.
+    """
+    row, column = spacing or (1.0, 1.0)
+    return np.diag([-column, -row, 1.0, 1.0])  # NIfTI and MONAI count to the right and to the head

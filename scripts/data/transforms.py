@@ -72,6 +72,71 @@ class Letterboxd(MapTransform, InvertibleTransform):
         return d
 
 
+class CropFramed(MapTransform, InvertibleTransform):
+    """Cut off a white frame that was burnt in around a film: edge lines that are white from end to end.
+
+    Left in, it is taken for dense tissue. Digitisers leave thin white edges that do no harm: those stay. The inverse
+    puts zeros where the frame was.
+
+    Args:
+        keys: 1 x H x W tensors.
+        level: what counts as white, as a share of the way from the darkest to the brightest pixel.
+        share: of a line's pixels that must be white.
+        thinnest: side of a frame, as a share of height or width, from which on it is cut off.
+        thickest: both sides together, beyond which nothing is cut, since more than a frame would be lost.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        level: float = 0.97,
+        share: float = 0.99,
+        thinnest: float = 0.02,
+        thickest: float = 0.5,
+    ) -> None:
+        super().__init__(keys)
+        self.level = level
+        self.share = share
+        self.thinnest = thinnest
+        self.thickest = thickest
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            height, width = d[key].shape[1:]
+            (top, bottom), (left, right) = self.inside(d[key][0])
+            d[key] = d[key][:, top:bottom, left:right]
+            info = {"height": int(height), "width": int(width), "top": top, "left": left}
+            self.push_transform(d, key, extra_info=info)
+        return d
+
+    def inside(self, image: torch.Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
+        """First row, row after the last, first column and column after the last within the frame of H x W `image`."""
+        plain = image.as_tensor() if isinstance(image, MetaTensor) else image
+        low, high = plain.min(), plain.max()
+        white = (plain >= low + self.level * (high - low)).float()
+        rows, columns = (
+            self.span((lines < self.share).nonzero(), len(lines)) for lines in (white.mean(1), white.mean(0))
+        )
+        return rows, columns
+
+    def span(self, film: torch.Tensor, length: int) -> tuple[int, int]:
+        """First line and line after the last, of `length` lines of which `film` lists those that are not white."""
+        first, last = (int(film[0]), int(film[-1])) if len(film) else (0, length - 1)
+        before, after = (side if side >= self.thinnest * length else 0 for side in (first, length - 1 - last))
+        return (before, length - after) if before + after <= self.thickest * length else (0, length)
+
+    def inverse(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            info = self.pop_transform(d, key)["extra_info"]
+            top, left = info["top"], info["left"]
+            height, width = d[key].shape[1:]
+            right, bottom = info["width"] - left - width, info["height"] - top - height
+            d[key] = F.pad(d[key], (left, right, top, bottom))
+        return d
+
+
 class RandLocalContrastd(RandomizableTransform, MapTransform):
     """Add a random share of the difference between image and blur, as unsharp masking and equalising detectors do.
 

@@ -1,7 +1,7 @@
 """Metrics of single images, their summary, and the handlers that write both."""
 
 from .masks import MaskFiles
-from .metrics import METRICS, image_metrics, pixel_spacing
+from .metrics import METRICS, image_metrics
 from .pictures import OverlaySheet, Report
 from .summary import format_summary, summarize
 from .table import MetricsTable
@@ -14,6 +14,5 @@ __all__ = [
     "Report",
     "format_summary",
     "image_metrics",
-    "pixel_spacing",
     "summarize",
 ]

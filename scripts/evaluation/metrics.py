@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from monai.metrics import (
 METRICS = ("dice", "iou", "nsd", "hd95", "assd")
 SURFACE_METRICS = ("nsd", "hd95", "assd")
 NSD_TOLERANCE = 2.0
-DICOM_PIXEL_SPACING = "00280030"
 
 
 def class_metrics(prediction: torch.Tensor, truth: torch.Tensor, spacing: Sequence[float] | None = None) -> dict:
@@ -82,19 +81,3 @@ def image_metrics(
             if len(class_names) > 1:
                 values[f"{metric}_{name}"] = [value]
     return {metric: float(np.mean(numbers)) if numbers else math.nan for metric, numbers in values.items()}
-
-
-def pixel_spacing(meta: Mapping[str, object]) -> tuple[float, float] | None:
-    """(row, column) spacing in mm from an image's metadata, or None where the format does not say.
-
-    NIfTI states it for each array axis (x is the column direction), DICOM as PixelSpacing (row, column). PNG and JPEG
-    know none.
-    """
-    if "pixdim" in meta:
-        x, y = (float(value) for value in np.asarray(meta["pixdim"]).ravel()[1:3])
-        return (y, x) if x > 0 and y > 0 else None
-    element = meta.get(DICOM_PIXEL_SPACING)
-    if isinstance(element, Mapping) and len(element.get("Value", ())) == 2:
-        row, column = (float(value) for value in element["Value"])
-        return row, column
-    return None

@@ -13,9 +13,9 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
 
-from ..data.loading import image_stem
+from ..data.loading import image_stem, pixel_spacing
 from ..files import write_json
-from .metrics import METRICS, image_metrics, pixel_spacing
+from .metrics import METRICS, image_metrics
 from .summary import format_summary, summarize
 
 

@@ -2,7 +2,7 @@
 
 from .curves import plot_curves
 from .figures import new_figure, save_figure
-from .overlays import join_panels, outline, overlay_panel, overlay_sheet
+from .overlays import join_panels, outline, overlay, overlay_panel, overlay_sheet
 from .rank_pattern import plot_rank_pattern
 from .report import write_report
 
@@ -10,6 +10,7 @@ __all__ = [
     "join_panels",
     "new_figure",
     "outline",
+    "overlay",
     "overlay_panel",
     "overlay_sheet",
     "plot_curves",

@@ -15,21 +15,32 @@ TRUTH, PREDICTION = (60, 220, 90), (255, 70, 70)
 MARGIN = 16
 
 
-def outline(mask: np.ndarray) -> np.ndarray:
-    """The inner border pixels of an H x W boolean mask."""
-    return mask & ~binary_erosion(mask)
+def outline(mask: np.ndarray, thickness: int = 1) -> np.ndarray:
+    """The inner border of an H x W boolean mask, `thickness` pixels wide."""
+    return mask & ~binary_erosion(mask, iterations=thickness)
 
 
 def overlay_panel(
     image: np.ndarray, prediction: np.ndarray, truth: np.ndarray | None = None, caption: str = "", side: int = 256
+) -> Image.Image:
+    """`overlay` with a caption, on a square; panels of one `side` fit together."""
+    picture = overlay(image, prediction, truth, side)
+    panel = Image.new("RGB", (side, side + MARGIN))
+    panel.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    ImageDraw.Draw(panel).text((3, side + 2), caption, fill=(255, 255, 255))
+    return panel
+
+
+def overlay(
+    image: np.ndarray, prediction: np.ndarray, truth: np.ndarray | None = None, side: int = 256, thickness: int = 1
 ) -> Image.Image:
     """One radiograph with the outlines of the predicted (red) and the true (green) mask.
 
     Args:
         image: H x W, any range; shown between its 0.5 and 99.5 percentiles.
         prediction, truth: C x H x W booleans.
-        caption: text under the panel.
         side: longest side of the picture in pixels.
+        thickness: of the outlines in pixels.
     """
     low, high = np.percentile(image, (0.5, 99.5))
     gray = np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255
@@ -39,11 +50,8 @@ def overlay_panel(
     for mask, colour in ((truth, TRUTH), (prediction, PREDICTION)):
         for channel in () if mask is None else mask:
             shown = np.array(Image.fromarray(channel.astype(np.uint8) * 255).resize(size, Image.Resampling.NEAREST)) > 0
-            picture[outline(shown)] = colour
-    panel = Image.new("RGB", (side, side + MARGIN))
-    panel.paste(Image.fromarray(picture), ((side - size[0]) // 2, (side - size[1]) // 2))
-    ImageDraw.Draw(panel).text((3, side + 2), caption, fill=(255, 255, 255))
-    return panel
+            picture[outline(shown, thickness)] = colour
+    return Image.fromarray(picture)
 
 
 def join_panels(panels: Sequence[Image.Image], columns: int = 6) -> Image.Image:

@@ -1,0 +1,139 @@
+"""The table of a folder run: what became of each film."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from ignite.engine import Engine, Events
+
+from ..data.loading import pixel_spacing
+from ..errors import BundleError
+from .areas import lung_areas
+
+COLUMNS = (
+    "file",
+    "status",
+    "flags",
+    "expected_dice",
+    "width",
+    "height",
+    "row_spacing_mm",
+    "column_spacing_mm",
+    "area_share",
+    "area_cm2",
+    "right_lung_cm2",
+    "left_lung_cm2",
+    "written",
+    "message",
+)
+
+
+class Results:
+    """Writes one row a film to `results.csv` as soon as it is done, and says at the end which failed.
+
+    Expects a decollated output with the label map "pred" (1 x W x H), "expected_dice", "flags", "files" and, if writing
+    failed, "error".
+
+    Args:
+        path: table to write.
+        root: folder of the films, for their names in the table.
+        class_names: names of the classes.
+        resume: keep the rows of an earlier run; its films that are done are not repeated.
+    """
+
+    def __init__(self, path: str | Path, root: str | Path, class_names: Sequence[str], resume: bool = False) -> None:
+        self.path = Path(path)
+        self.root = Path(root).resolve()
+        self.class_names = tuple(class_names)
+        self.rows = [row for row in self.earlier() if row["status"] == "done"] if resume else []
+        self.kept = len(self.rows)
+        self.log = logging.getLogger("inference")
+        self._file = None
+
+    def earlier(self) -> list[dict[str, str]]:
+        """Rows of the table on disk."""
+        if not self.path.is_file():
+            return []
+        with self.path.open(newline="") as file:
+            reader = csv.DictReader(file)
+            if tuple(reader.fieldnames or ()) != COLUMNS:
+                raise BundleError(f"{self.path}: is no table of an earlier run; move it away, or run without resume")
+            return [row for row in reader if row["message"] is not None]  # a row that a crash cut off is repeated
+
+    def pending(self, items: Sequence[dict]) -> list[dict]:
+        """`items` without those that are done."""
+        done = {row["file"] for row in self.rows}
+        left = [item for item in items if self.name(item["image"]) not in done]
+        if len(left) < len(items):
+            self.log.info("%d of %d films are done already", len(items) - len(left), len(items))
+        return left
+
+    def name(self, path: str | Path) -> str:
+        """`path` as it stands in the table: relative to the folder of the films."""
+        path = Path(path).absolute()
+        resolved = path.parent.resolve() / path.name
+        return resolved.relative_to(self.root).as_posix() if resolved.is_relative_to(self.root) else str(path)
+
+    def attach(self, engine: Engine) -> None:
+        """Register on a MONAI evaluator."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
+
+    def iteration_completed(self, engine: Engine) -> None:
+        for result in engine.state.output:
+            labels = torch.as_tensor(result["pred"][0]).cpu().numpy()
+            meta = result["pred"].meta
+            spacing = pixel_spacing(meta)
+            row = {
+                "file": self.name(meta["filename_or_obj"]),
+                "status": "failed" if "error" in result else "done",
+                "flags": ";".join(result["flags"]),
+                "expected_dice": f"{result['expected_dice']:.4f}",
+                "width": labels.shape[0],
+                "height": labels.shape[1],
+                "area_share": f"{(labels > 0).mean():.4f}",
+                "written": ";".join(result["files"]),
+                "message": result.get("error", ""),
+            }
+            if spacing is not None:
+                row |= {"row_spacing_mm": f"{spacing[0]:g}", "column_spacing_mm": f"{spacing[1]:g}"}
+                areas = lung_areas(labels, self.class_names, spacing, meta.get("patient_orientation", ""))
+                row |= {name: f"{area:.1f}" for name, area in areas.items()}
+            self.add(row)
+
+    def failed(self, path: str, message: str) -> None:
+        """Add a film that could not be read."""
+        self.add({"file": self.name(path), "status": "failed", "message": message})
+
+    def add(self, row: dict[str, object]) -> None:
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("w", newline="")
+            self._writer = csv.DictWriter(self._file, COLUMNS, restval="")
+            self._writer.writeheader()
+            self._writer.writerows(self.rows)
+        self.rows.append(row)
+        self._writer.writerow(row)
+        self._file.flush()
+
+    def finish(self) -> None:
+        """Log what was done.
+
+        Raises:
+            BundleError: films failed, so that the command ends with an exit status other than 0.
+        """
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        failures = [row for row in self.rows if row["status"] == "failed"]
+        flagged = sum(1 for row in self.rows if row.get("flags"))
+        done = len(self.rows) - len(failures)
+        self.log.info("%d films done, %d with quality flags, %d failed: %s", done, flagged, len(failures), self.path)
+        if failures:
+            first = failures[0]
+            raise BundleError(
+                f"{len(failures)} of {len(self.rows)} films failed, see {self.path}; first: {first['message']}"
+            )
