@@ -5,9 +5,23 @@ from __future__ import annotations
 import sys
 import traceback
 
+# MONAI Label answers a request with status and message of an HTTPException, and with a bare "500" for all else. It has
+# loaded this module by the time that it loads a bundle.
+_served = sys.modules.get("starlette.exceptions")
+_BASES = (ValueError, _served.HTTPException) if _served else (ValueError,)
 
-class BundleError(ValueError):
+
+class BundleError(*_BASES):
     """Bad input. The message is one line: it names the file, id or value at fault and what to do."""
+
+    status_code = 400  # what a server answers with
+    headers = None
+
+    @property
+    def detail(self) -> str:
+        return str(self.args[0])
+
+    __str__ = ValueError.__str__  # not the server's, which begins with the status
 
 
 class CheckpointMismatch(BundleError):

@@ -1,11 +1,13 @@
-"""How a network is called while it trains."""
+"""How a network is called: in which precision, and with which prompt."""
 
 from __future__ import annotations
 
 import torch
+from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 from torch import nn
 
+from .data.prompts import PROMPT_BOX
 from .errors import BundleError
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -33,3 +35,15 @@ class MixedPrecisionInferer(SimpleInferer):
     def __call__(self, inputs: torch.Tensor, network: nn.Module, *args, **kwargs) -> torch.Tensor:
         with torch.autocast(inputs.device.type, self.dtype, enabled=self.dtype != torch.float32):
             return super().__call__(inputs, network, *args, **kwargs).float()
+
+
+class PromptedInferer(SimpleInferer):
+    """Call the network with the prompt box that the images' metadata hold, or else with the images alone.
+
+    MONAI Label hands an inferer nothing but the images.
+    """
+
+    def __call__(self, inputs: torch.Tensor, network: nn.Module, *args, **kwargs) -> torch.Tensor:
+        if not args and isinstance(inputs, MetaTensor) and PROMPT_BOX in inputs.meta:
+            args = (inputs.meta[PROMPT_BOX].reshape(-1, 4).to(inputs.device),)
+        return super().__call__(inputs, network, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""From one stage to the next: the network that stage 2 trains, and the one that ships."""
+"""From one stage to the next: the weights to start from, the network that stage 2 trains, and the one that ships."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .adapters import compact
+from .adapters import compact, with_own_adapters
+from .errors import CheckpointMismatch
 from .parameters import train_only
-from .quantization import calibrate, prepare, to_integer
+from .quantization import calibrate, prepare, real_weights, to_integer
 from .sam.weights import check_fit, read_weights, save_weights
 
 
@@ -24,6 +25,26 @@ def load_weights(network: nn.Module, path: str | Path) -> nn.Module:
     weights = read_weights(path)
     check_fit(network, weights, source=str(path))
     network.load_state_dict(weights)
+    return network
+
+
+def startable(network: nn.Module, weights: str | Path | None = None) -> nn.Module:
+    """Let an adapted network start from any weights of its base: from a plain checkpoint, or a `model.pt` of integers.
+
+    What the integers stand for becomes the frozen base, and the adapters start anew. So training goes on from the model
+    in use: from the command line by `weights`, in MONAI Label through the checkpoint that it loads by itself.
+
+    Args:
+        network: adapted network, of whose `SAM` the checkpoint is.
+        weights: to start from; None leaves the network as it is.
+    """
+    network.translators = (real_weights, with_own_adapters)
+    if weights is not None:
+        state = read_weights(weights)
+        try:
+            network.load_state_dict(state)
+        except CheckpointMismatch as error:
+            raise CheckpointMismatch(f"{weights}: {error}") from error
     return network
 
 

@@ -51,5 +51,10 @@ def dicom_film(array: np.ndarray, photometric: str = "MONOCHROME2", **extra) -> 
 
 def write_dicom(path, array: np.ndarray, photometric: str = "MONOCHROME2", **extra):
     """`dicom_film` as a file; returns `path`."""
-    dicom_film(array, photometric, **extra).save_as(path, enforce_file_format=True)
+    film = dicom_film(array, photometric, **extra)
+    if int(pydicom.__version__.split(".")[0]) >= 3:
+        film.save_as(path, enforce_file_format=True)
+    else:  # what MONAI Label brings
+        film.is_little_endian, film.is_implicit_VR = True, False
+        film.save_as(path, write_like_original=False)
     return path

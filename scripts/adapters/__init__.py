@@ -2,7 +2,7 @@
 
 from .allocator import RankAllocator
 from .layer import AdaLoRALinear
-from .network import adapt, adapted_layers, compact, merge, rank_budget, rank_pattern
+from .network import adapt, adapted_layers, compact, merge, rank_budget, rank_pattern, with_own_adapters
 from .schedule import ConstantBudget, RankSchedule
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "merge",
     "rank_budget",
     "rank_pattern",
+    "with_own_adapters",
 ]

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
+import torch
 from torch import nn
 
 from ..errors import BundleError
@@ -57,6 +58,16 @@ def adapt(
                 raise BundleError(f"adapter rank {rank} is more than {name} has dimensions")
             network.set_submodule(name, AdaLoRALinear(module, projections, rank, alpha / rank))
     return network
+
+
+def with_own_adapters(network: nn.Module, state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A state dict without adapters, completed by those that `network` has: its base alone comes from elsewhere."""
+    completed = dict(state_dict)
+    for name, layer in adapted_layers(network).items():
+        own = {f"{name}.{key}": value for key, value in layer.state_dict().items() if key not in ("weight", "bias")}
+        if not own.keys() & state_dict.keys():
+            completed |= own
+    return completed
 
 
 def compact(network: nn.Module) -> nn.Module:

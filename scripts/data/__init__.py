@@ -1,10 +1,10 @@
 """From files on disk to tensors: data lists, splits, transforms and prompts."""
 
 from .checks import check_files
-from .datalist import check_split, list_images, load_datalist, select, split_by_patient, split_ids
+from .datalist import Split, check_split, list_images, load_datalist, parts_in_use, select, split_by_patient, split_ids
 from .loading import LoadRadiographd
 from .phantom_source import DrawPhantomd, OrganBySeedd, RandOrgand, phantom_seeds
-from .prompts import PromptBoxd, PromptedBatch
+from .prompts import PromptBoxd, PromptedBatch, RequestedBoxd, with_boxes
 from .tolerant import TolerantLoader
 from .transforms import CropFramed, Letterboxd, MaskChannelsd, RandLocalContrastd
 
@@ -19,13 +19,17 @@ __all__ = [
     "PromptedBatch",
     "RandLocalContrastd",
     "RandOrgand",
+    "RequestedBoxd",
+    "Split",
     "TolerantLoader",
     "check_files",
     "check_split",
     "list_images",
     "load_datalist",
+    "parts_in_use",
     "phantom_seeds",
     "select",
     "split_by_patient",
     "split_ids",
+    "with_boxes",
 ]

@@ -149,6 +149,68 @@ def split_by_patient(
     return parts
 
 
+class Split(Mapping):
+    """`split_by_patient` of a `load_datalist`, read and drawn when a part is first asked for.
+
+    A host that brings its own data (MONAI Label) never asks, and has no such folder.
+
+    Args:
+        dataset_dir, datasets: see `load_datalist`.
+        fractions, seed, record: see `split_by_patient`.
+    """
+
+    def __init__(
+        self,
+        dataset_dir: str | Path,
+        fractions: Mapping[str, float],
+        datasets: Sequence[str] | None = None,
+        seed: int = 0,
+        record: str | Path | None = None,
+    ) -> None:
+        self.source = (dataset_dir, datasets)
+        self.draw = {"fractions": fractions, "seed": seed, "record": record}
+        self.parts: dict[str, list[dict]] | None = None  # None until asked for
+
+    def __getitem__(self, part: str) -> list[dict]:
+        if self.parts is None:
+            self.parts = split_by_patient(load_datalist(*self.source), **self.draw)
+        return self.parts[part]
+
+    def __iter__(self):
+        return iter(PARTS)
+
+    def __len__(self) -> int:
+        return len(PARTS)
+
+
+def parts_in_use(split: Split, train: Sequence[Mapping], validation: Sequence[Mapping]) -> dict[str, list[dict]]:
+    """The parts that a run really trains and validates on, with the ids that its record needs.
+
+    Args:
+        split: gives the test part, unless its data were never asked for.
+        train, validation: from `split`, or of a host (MONAI Label): dictionaries with image and label. Such an image
+            is named after its file and is taken for a patient of its own.
+
+    Raises:
+        BundleError: a part is empty, an image of a host stands in both, or image and mask are of different sizes.
+    """
+    parts = {"train": list(map(named, train)), "validation": list(map(named, validation))}
+    for part, members in parts.items():
+        if not members:
+            raise BundleError(f"the {part} part is empty; label more images, or change the share for validation")
+    both = {item["id"] for item in parts["train"]} & {item["id"] for item in parts["validation"]}
+    if both:
+        raise BundleError(f"{min(both)}: stands in train and in validation")
+    return {**parts, "test": [] if split.parts is None else split["test"]}
+
+
+def named(item: Mapping[str, str]) -> dict[str, str]:
+    """An item with an id: its own, or its file's stem once `check_pair` has passed."""
+    if "id" not in item:
+        check_pair(item)
+    return {"id": image_stem(item["image"]), **item}
+
+
 def split_ids(split: Mapping[str, Sequence[Mapping]]) -> dict[str, list[str]]:
     """The ids of each part: what a run records of its split."""
     return {part: [item["id"] for item in members] for part, members in split.items()}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import csv
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +13,9 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable
 
 from ..errors import BundleError
+
+PROMPT_BOX = "prompt_box"  # in an image's metadata: float32 [x0, y0, x1, y1] in pixels of the image as it is now
+CORNERS = ("x0", "y0", "x1", "y1")
 
 
 def bounding_box(mask: torch.Tensor) -> tuple[float, float, float, float] | None:
@@ -79,6 +85,91 @@ class PromptBoxd(MapTransform, Randomizable):
                 box = clip_box(box, width * scale, height * scale)
             d[self.box_key] = torch.as_tensor(box, dtype=torch.float32)
         return d
+
+
+class RequestedBoxd(MapTransform):
+    """Take the box that a request or a list of boxes puts beside an image as the prompt of that image.
+
+    The box goes to `meta["prompt_box"]`, from where the framing transforms carry it into the network's frame.
+
+    Args:
+        keys: one key, 1 x W x H `MetaTensor` as `LoadRadiographd` loads it.
+        box_keys: entries that may hold the box [x0, y0, x1, y1] in pixels of the upright image, x1 and y1 exclusive;
+            the first that is there and not empty counts.
+
+    Raises:
+        BundleError: not four finite numbers, x1 <= x0 or y1 <= y0, or not within the image.
+    """
+
+    def __init__(self, keys: KeysCollection, box_keys: Sequence[str] = ("box", "roi")) -> None:
+        super().__init__(keys)
+        self.box_keys = tuple(box_keys)
+
+    def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
+        d = dict(data)
+        name = next((name for name in self.box_keys if d.get(name) not in (None, "", [])), None)
+        if name is not None:
+            for key in self.key_iterator(d):
+                width, height = d[key].shape[1:]
+                d[key].meta[PROMPT_BOX] = torch.tensor(checked_box(d[name], width, height, name), dtype=torch.float32)
+        return d
+
+
+def checked_box(box: object, width: int, height: int, name: str = "box") -> list[float]:
+    """`box` as four numbers [x0, y0, x1, y1] within an image of `width` x `height` pixels, or `BundleError`."""
+    try:
+        # A string of digits is no list of numbers, nor is a truth value.
+        values = [] if isinstance(box, str | bytes) else [float(value) for value in box if not isinstance(value, bool)]
+    except (TypeError, ValueError):
+        values = []
+    if len(values) != 4 or not np.isfinite(values).all():
+        raise BundleError(f"{name} {box!r}: expected four numbers [x0, y0, x1, y1] in pixels of the image")
+    x0, y0, x1, y1 = values
+    if x1 <= x0 or y1 <= y0:
+        raise BundleError(f"{name} {box!r}: x1 must be greater than x0, and y1 greater than y0")
+    if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
+        raise BundleError(f"{name} {box!r}: reaches out of the image of {width} x {height} pixels")
+    return values
+
+
+def with_boxes(items: Sequence[Mapping], boxes: Sequence[float] | str | Path | None, root: str | Path) -> list[dict]:
+    """Put a prompt box under "box" of images.
+
+    Args:
+        items: dictionaries with "image", a path.
+        boxes: one box [x0, y0, x1, y1] for all; or a CSV file with the columns file, x0, y0, x1, y1, where images that
+            it does not list get no box; or None for no boxes.
+        root: folder that the names under "file" start from.
+
+    Raises:
+        BundleError: the CSV file is missing or lacks a column, or names a file twice or one that is not in `items`.
+    """
+    if boxes is None:
+        return [dict(item) for item in items]
+    if not isinstance(boxes, str | Path):
+        return [dict(item, box=boxes) for item in items]
+    listed = read_boxes(boxes)
+    names = [Path(item["image"]).resolve().relative_to(Path(root).resolve()).as_posix() for item in items]
+    unknown = sorted(set(listed) - set(names))
+    if unknown:
+        raise BundleError(f"{boxes}: {unknown[0]} is no image below {root}")
+    return [dict(item, box=listed[name]) if name in listed else dict(item) for item, name in zip(items, names)]
+
+
+def read_boxes(path: str | Path) -> dict[str, list[str]]:
+    """Boxes by file of a CSV table, unchecked, or `BundleError`."""
+    if not Path(path).is_file():
+        raise BundleError(f"{path}: no such table of boxes")
+    with Path(path).open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in ("file", *CORNERS) if name not in (reader.fieldnames or ())]
+        if missing:
+            raise BundleError(f"{path}: no column {missing[0]!r}; needed are file, {', '.join(CORNERS)}")
+        rows = list(reader)
+    repeated = [name for name, count in Counter(row["file"] for row in rows).items() if count > 1]
+    if repeated:
+        raise BundleError(f"{path}: {repeated[0]} has more than one box; one box an image")
+    return {row["file"]: [row[name] for name in CORNERS] for row in rows}
 
 
 class PromptedBatch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
@@ -11,12 +12,22 @@ from monai.transforms import InvertibleTransform, MapTransform, RandomizableTran
 from torch.nn import functional as F
 
 from ..errors import BundleError
+from .prompts import PROMPT_BOX, clip_box
 
 
 def fit_longest(height: int, width: int, size: int) -> tuple[int, int]:
     """Height and width scaled so that the longer side is `size` pixels, each at least 1."""
     scale = size / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def move_box(image: torch.Tensor, left: float = 0.0, top: float = 0.0, scale: float = 1.0) -> None:
+    """Carry the prompt box of C x H x W `image`, if it has one, along: `left` columns and `top` rows went, or it was
+    scaled."""
+    if isinstance(image, MetaTensor) and PROMPT_BOX in image.meta:
+        box = (np.asarray(image.meta[PROMPT_BOX], dtype=np.float64) - [left, top, left, top]) * scale
+        height, width = image.shape[1:]
+        image.meta[PROMPT_BOX] = torch.as_tensor(clip_box(box, width, height), dtype=torch.float32)
 
 
 class Letterboxd(MapTransform, InvertibleTransform):
@@ -41,6 +52,7 @@ class Letterboxd(MapTransform, InvertibleTransform):
         for key in self.key_iterator(d):
             height, width = d[key].shape[1:]
             d[key] = self._forward(d[key])
+            move_box(d[key], scale=self.size / max(height, width))
             self.push_transform(d, key, extra_info={"height": int(height), "width": int(width)})
         return d
 
@@ -106,6 +118,7 @@ class CropFramed(MapTransform, InvertibleTransform):
             height, width = d[key].shape[1:]
             (top, bottom), (left, right) = self.inside(d[key][0])
             d[key] = d[key][:, top:bottom, left:right]
+            move_box(d[key], left=left, top=top)
             info = {"height": int(height), "width": int(width), "top": top, "left": left}
             self.push_transform(d, key, extra_info=info)
         return d

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..adapters import merge
+from ..errors import CheckpointMismatch
 from .layers import FakeQuantizedLayer
 from .network import check_policy, quantized_layers
 from .policy import Precision, PrecisionPolicy
@@ -184,6 +185,29 @@ def integer_network(network: nn.Module, policy: PrecisionPolicy | Sequence | str
         if precision.quantized:
             network.set_submodule(name, IntegerLayer(network.get_submodule(name), precision))
     return network.requires_grad_(False)
+
+
+def real_weights(network: nn.Module, state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The state dict for `network`, of plain layers, that computes what one of `IntegerLayer`s does.
+
+    Its activations are not rounded. Entries of other layers, and state dicts without integers, stay as they are.
+
+    Raises:
+        CheckpointMismatch: the network has no layer of a name.
+    """
+    layers = {key.removesuffix(".weight_bits") for key in state_dict if key.endswith(".weight_bits")}
+    real = {key: value for key, value in state_dict.items() if key.rpartition(".")[0] not in layers}
+    for name in layers:
+        weight, scale = state_dict[f"{name}.weight"], state_dict[f"{name}.weight_scale"]
+        bias, input_scale = state_dict.get(f"{name}.bias"), state_dict.get(f"{name}.input_scale")
+        try:
+            axis = 1 if isinstance(network.get_submodule(name), nn.ConvTranspose2d) else 0
+        except AttributeError as error:
+            raise CheckpointMismatch(f"the checkpoint quantizes {name}, which this network lacks") from error
+        real[f"{name}.weight"] = weight * scale.view([-1 if at == axis else 1 for at in range(weight.ndim)])
+        if bias is not None:
+            real[f"{name}.bias"] = bias if input_scale is None else bias * (input_scale * scale)
+    return real
 
 
 def integer_layers(network: nn.Module) -> dict[str, IntegerLayer]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
@@ -34,6 +34,7 @@ class SAM(nn.Module):
         self.image_encoder = image_encoder
         self.prompt_encoder = prompt_encoder
         self.mask_decoder = mask_decoder
+        self.translators: tuple[Callable[[nn.Module, Mapping], Mapping], ...] = ()  # see `load_state_dict`
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(3, 1, 1) / 255, persistent=False)
         self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(3, 1, 1) / 255, persistent=False)
         self._freeze_unused()
@@ -112,7 +113,10 @@ class SAM(nn.Module):
         """Load weights, all of them: a checkpoint that does not fit raises `CheckpointMismatch`.
 
         MONAI Label and other hosts load with ``strict=False``, where differing keys give a network with random
-        weights and no error; so `strict` is not honoured here.
+        weights and no error; so `strict` is not honoured here. `self.translators` are functions of network and state
+        dict that bring checkpoints of other layouts into this network's.
         """
+        for translate in self.translators:
+            state_dict = translate(self, state_dict)
         check_fit(self, state_dict)
         return super().load_state_dict(state_dict, strict=True, assign=assign)
