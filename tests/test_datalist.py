@@ -10,10 +10,12 @@ from PIL import Image
 
 from scripts.data import (
     LoadRadiographd,
+    Split,
     check_files,
     check_split,
     list_images,
     load_datalist,
+    parts_in_use,
     select,
     split_by_patient,
     split_ids,
@@ -506,3 +508,40 @@ def test_files_are_checked_by_the_transform_and_the_first_fault_stops(tmp_path):
     for workers in (0, 2):
         with pytest.raises(BundleError, match="c.png"):
             check_files(items, load, workers)
+
+
+# Data that a host brings
+
+
+def test_a_split_reads_nothing_until_asked(tmp_path):
+    split = Split(tmp_path / "missing", FRACTIONS)
+    assert split.parts is None
+    with pytest.raises(BundleError, match="missing: no such folder"):
+        split["train"]
+    root = manifest_folder(tmp_path, 20)
+    assert dict(Split(root, FRACTIONS)) == split_by_patient(load_datalist(root), FRACTIONS)
+
+
+def hosted(root, name):
+    return {"image": str(write_png(root / f"{name}.png")), "label": str(write_png(root / "labels" / f"{name}.png"))}
+
+
+def test_the_images_of_a_host_take_the_place_of_the_splits(tmp_path):
+    train, validation = [hosted(tmp_path, "a"), hosted(tmp_path, "b")], [hosted(tmp_path, "c")]
+    parts = parts_in_use(Split(tmp_path / "missing", FRACTIONS), train, validation)
+    assert split_ids(parts) == {"train": ["a", "b"], "validation": ["c"], "test": []}
+    (tmp_path / "own").mkdir()
+    own = Split(manifest_folder(tmp_path / "own", 20), FRACTIONS)
+    assert parts_in_use(own, own["train"], own["validation"]) == dict(own)
+
+
+def test_a_hosts_faults_are_named(tmp_path):
+    split = Split(tmp_path / "missing", FRACTIONS)
+    train, other = [hosted(tmp_path, "a")], [hosted(tmp_path, "b")]
+    with pytest.raises(BundleError, match="validation part is empty"):
+        parts_in_use(split, train, [])
+    with pytest.raises(BundleError, match="a: stands in train and in validation"):
+        parts_in_use(split, train, train)
+    write_png(tmp_path / "labels" / "b.png", width=7)
+    with pytest.raises(BundleError, match="mask is 7 x 4 pixels but its image"):
+        parts_in_use(split, train, other)

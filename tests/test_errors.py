@@ -70,3 +70,15 @@ def test_programming_errors_keep_their_traceback():
     ended = run_python("-c", code)
     assert ended.returncode == 1
     assert "Traceback" in ended.stderr and ended.stderr.strip().endswith("KeyError: 'key'")
+
+
+def test_where_a_server_is_loaded_an_error_is_its_answer():
+    """In MONAI Label, whose server turns an HTTPException into status and message."""
+    code = (
+        "import starlette.exceptions as s\nfrom scripts.errors import BundleError, CheckpointMismatch\n"
+        "e = CheckpointMismatch('a.pt does not fit')\n"
+        "assert isinstance(e, s.HTTPException) and isinstance(e, ValueError)\n"
+        "assert (e.status_code, e.detail, str(e), e.headers) == (400, 'a.pt does not fit', 'a.pt does not fit', None)"
+    )
+    pytest.importorskip("starlette")
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -3,10 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
+from PIL import Image
+from test_bundle import ROOT
+from torch import nn
 
-from scripts.data import PromptBoxd, PromptedBatch
-from scripts.data.prompts import bounding_box, clip_box
+from scripts.data import PromptBoxd, PromptedBatch, list_images, with_boxes
+from scripts.data.prompts import bounding_box, checked_box, clip_box
 from scripts.errors import BundleError
+from scripts.inferers import PromptedInferer
 
 
 def rectangle(height, width, x0, y0, x1, y1):
@@ -121,3 +126,98 @@ def test_batch_keys_can_be_named():
     batch = {"film": torch.ones(1), "mask": torch.zeros(1), "prompt": torch.full((1,), 2.0)}
     image, label, args, _ = PromptedBatch("film", "mask", "prompt")(batch, "cpu")
     assert (image.item(), label.item(), args[0].item()) == (1, 0, 2)
+
+
+# Boxes of a request
+
+
+def framed(path, size=64, **entries):
+    """A film as configs/inference.yaml hands it to the network."""
+    parser = ConfigParser()
+    parser.read_config(str(ROOT / "configs" / "inference.yaml"))
+    parser.update({"bundle_root": str(ROOT), "image_size": size})
+    return parser.get_parsed_content("preprocessing")({"image": str(path), **entries})["image"]
+
+
+@pytest.fixture
+def spot(tmp_path):
+    """A wide film, white frame of 8 pixels around it, with one bright rectangle at (30, 20) to (50, 30)."""
+    film = np.full((56, 116), 255, dtype=np.uint8)
+    film[8:48, 8:108] = 10
+    film[20:30, 30:50] = 200
+    Image.fromarray(film).save(tmp_path / "film.png")
+    return tmp_path / "film.png"
+
+
+@pytest.mark.parametrize("name", ["box", "roi"])
+def test_a_requested_box_stays_around_what_it_was_drawn_around(spot, name):
+    image = framed(spot, **{name: [30, 20, 50, 30]})
+    x0, y0, x1, y1 = image.meta["prompt_box"].tolist()
+    assert (x0, y0, x1, y1) == pytest.approx((14.08, 7.68, 26.88, 14.08))  # less the frame, scaled by 64 / 100
+    bright = bounding_box(image.as_tensor() > 0.5)
+    assert np.abs(np.array(bright) - [x0, y0, x1, y1]).max() <= 1
+
+
+def test_without_a_box_there_is_none(spot):
+    assert "prompt_box" not in framed(spot).meta
+    assert "prompt_box" not in framed(spot, box=None, roi=[]).meta
+
+
+def test_a_box_that_reaches_into_the_frame_ends_at_the_film(spot):
+    assert framed(spot, box=[0, 0, 116, 56]).meta["prompt_box"].tolist() == pytest.approx([0, 0, 64, 25.6])
+
+
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        ([0, 0, 21, 5], "reaches out of the image of 20 x 10 pixels"),
+        ([0, -0.5, 20, 5], "reaches out"),
+        ([4, 0, 4, 5], "x1 must be greater"),
+        ([4, 5, 8, 5], "y1 greater"),
+        ([4, 5, 8], "four numbers"),
+        ([4, 5, 8, "x"], "four numbers"),
+        ([4, 5, 8, None], "four numbers"),
+        ([4, 5, 8, True], "four numbers"),
+        ([4, 5, 8, float("inf")], "four numbers"),
+        ("4589", "four numbers"),
+        (7, "four numbers"),
+    ],
+)
+def test_wrong_boxes_are_named(box, message):
+    with pytest.raises(BundleError, match=message):
+        checked_box(box, 20, 10)
+
+
+def test_the_inferer_hands_the_box_of_the_metadata_on(spot):
+    class Spy(nn.Module):
+        def forward(self, image, boxes=None):
+            self.boxes = boxes
+            return image
+
+    spy, inferer = Spy(), PromptedInferer()
+    boxed = framed(spot, box=[30, 20, 50, 30])
+    inferer(boxed[None], spy)
+    assert spy.boxes.shape == (1, 4) and torch.equal(spy.boxes[0], boxed.meta["prompt_box"])
+    inferer(framed(spot)[None], spy)
+    assert spy.boxes is None
+
+
+def test_a_table_puts_boxes_beside_the_films_that_it_lists(tmp_path, spot):
+    (tmp_path / "b").mkdir()
+    Image.open(spot).save(tmp_path / "b" / "other.png")
+    table = tmp_path / "boxes.csv"
+    table.write_text("file,x0,y0,x1,y1\nb/other.png,1,2,30,40\n")
+    items = list_images(tmp_path)
+    assert [item.get("box") for item in with_boxes(items, table, tmp_path)] == [["1", "2", "30", "40"], None]
+    assert framed(items[0]["image"], box=["1", "2", "30", "40"]).meta["prompt_box"].shape == (4,)
+    assert [item["box"] for item in with_boxes(items, [1, 2, 3, 4], tmp_path)] == [[1, 2, 3, 4]] * 2
+    for content, message in [
+        ("file,x0,y0,x1\n", "no column 'y1'"),
+        ("file,x0,y0,x1,y1\nc.png,1,2,3,4\n", "c.png is no image below"),
+        ("file,x0,y0,x1,y1\nfilm.png,1,2,3,4\nfilm.png,1,2,3,4\n", "film.png has more than one box"),
+    ]:
+        table.write_text(content)
+        with pytest.raises(BundleError, match=message):
+            with_boxes(items, table, tmp_path)
+    with pytest.raises(BundleError, match="no such table"):
+        with_boxes(items, tmp_path / "none.csv", tmp_path)

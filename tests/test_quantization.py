@@ -24,11 +24,12 @@ from scripts.quantization import (
     calibrate,
     prepare,
     quantized_layers,
+    to_integer,
 )
 from scripts.quantization.observers import MinMaxObserver, PercentileObserver
 from scripts.quantization.qparams import affine_qparams, dequantize, quantize, signed_range, symmetric_scale
 from scripts.sam import build_sam, save_weights
-from scripts.stages import quantization_aware
+from scripts.stages import quantization_aware, startable
 
 RULES = [{"modules": "prompt_encoder.*", "precision": "fp32"}, {"modules": "*", "weight": 7, "input": 8}]
 
@@ -378,3 +379,46 @@ def test_second_stage_names_the_file_of_weights_that_do_not_fit(tmp_path):
     save_weights(small_sam(rank=2).state_dict(), tmp_path / "stage1.pt")
     with pytest.raises(CheckpointMismatch, match="stage1.pt.*adapter_P"):
         quantization_aware(small_sam(), tmp_path / "stage1.pt", tmp_path / "policy.yaml", ["*"])
+
+
+# Training further from the integers that shipped
+
+
+def test_adapted_network_starts_from_the_integers_of_a_shipped_one(tmp_path):
+    shipped = to_integer(calibrated_sam())
+    save_weights({"model": shipped.state_dict()}, tmp_path / "model.pt")
+    started = startable(small_sam(), tmp_path / "model.pt").eval()
+    for name, layer in shipped.named_modules():
+        if hasattr(layer, "real_weight"):
+            torch.testing.assert_close(started.get_submodule(name).weight, layer.real_weight())
+            torch.testing.assert_close(started.get_submodule(name).bias, layer.real_bias())
+    assert all(torch.count_nonzero(layer.adapter_lambda) == 0 for layer in adapted_layers(started).values())
+    image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected, got = shipped(image), started(image)
+    assert (got - expected).abs().mean() < 0.2 * expected.std()  # activations are not rounded
+
+
+def test_start_from_a_checkpoint_that_does_not_fit_names_the_file(tmp_path):
+    save_weights({"model": {"somewhere.weight": torch.zeros(2)}}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointMismatch, match="other.pt: .*does not fit the network"):
+        startable(small_sam(), tmp_path / "other.pt")
+    save_weights(
+        {
+            "model": {
+                "gone.weight_bits": torch.tensor(8),
+                "gone.weight": torch.zeros(2, 2),
+                "gone.weight_scale": torch.ones(2),
+            }
+        },
+        tmp_path / "integers.pt",
+    )
+    with pytest.raises(CheckpointMismatch, match="quantizes gone"):
+        startable(small_sam(), tmp_path / "integers.pt")
+
+
+def calibrated_sam() -> nn.Module:
+    network = prepare(small_sam(), RULES).eval()
+    image = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    calibrate(network, [image], network, 1, percentile=None)
+    return network

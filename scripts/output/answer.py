@@ -10,7 +10,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from ..data.loading import DICOM_SUFFIXES, NIFTI_SUFFIXES, image_format
+from ..data.loading import DICOM_SUFFIXES, NIFTI_SUFFIXES, RASTER_SUFFIXES, image_format
 
 
 class Answerd(MapTransform):
@@ -23,7 +23,8 @@ class Answerd(MapTransform):
     Where `SaveMaskd` saved the mask, nothing is done: no server is there, which would have left it out.
 
     Args:
-        keys: one key, 1 x W x H label maps; becomes W x H uint8, or 1 x W x H x 1 for NIfTI.
+        keys: one key, 1 x W x H label maps; becomes W x H uint8 for a raster image, or 1 x W x H x 1 for
+            a volume (NIfTI, NRRD).
         image_key: the film, for its file and metadata.
     """
 
@@ -41,7 +42,7 @@ class Answerd(MapTransform):
             d["result"] = {"expected_dice": round(d["expected_dice"], 4), "flags": d["flags"]}
             d["result_extension"] = d.get("result_extension") or (".nii.gz" if volume else ".png")
             mask = d[key].as_tensor().to(torch.uint8)
-            if d["result_extension"] in NIFTI_SUFFIXES:
+            if d["result_extension"].lower() not in RASTER_SUFFIXES:
                 mask = mask[..., None]
                 meta["spatial_shape"] = np.asarray(mask.shape[1:])  # what MONAI Label brings the mask to
             else:
