@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 BUNDLE := $(PYTHON) -m monai.bundle run
 
-.PHONY: demo test test-label lint format clean
+.PHONY: demo test test-label docs-check lint format clean
 
 $(VENV)/installed: requirements.txt
 	python3 -m venv $(VENV)
@@ -29,15 +29,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev lint
 	$(PYTHON) -m pytest -q
 
-# MONAI Label needs older packages: it has a virtual environment of its own
-.venv-label/installed: requirements-label.txt
-	python3 -m venv .venv-label
-	.venv-label/bin/python -m pip install --quiet "torch==2.13.0"
-	.venv-label/bin/python -m pip install --quiet -r requirements-label.txt
-	touch $@
-
-test-label: .venv-label/installed
-	.venv-label/bin/python -m pytest -q tests/monai_label
+.PHONY: demo test test-label docs-check lint format clean
 
 lint: $(VENV)/installed-dev
 	$(PYTHON) -m black --check --quiet scripts tests
