@@ -29,7 +29,19 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev lint
 	$(PYTHON) -m pytest -q
 
-.PHONY: demo test test-label docs-check lint format clean
+# MONAI Label needs older packages: it has a virtual environment of its own
+.venv-label/installed: requirements-label.txt
+	python3 -m venv .venv-label
+	.venv-label/bin/python -m pip install --quiet "torch==2.13.0"
+	.venv-label/bin/python -m pip install --quiet -r requirements-label.txt
+	touch $@
+
+test-label: .venv-label/installed
+	.venv-label/bin/python -m pytest -q tests/monai_label
+
+# The commands of README.md as they stand, in a fresh clone; other pages: PAGES="docs/how_it_works.md"
+docs-check: $(VENV)/installed
+	$(PYTHON) tests/docs_check.py $(PAGES)
 
 lint: $(VENV)/installed-dev
 	$(PYTHON) -m black --check --quiet scripts tests

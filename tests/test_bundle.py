@@ -18,9 +18,10 @@ from dicom_files import write_dicom
 from monai.bundle import ConfigParser, ConfigWorkflow, verify_net_in_out
 from PIL import Image
 
-from scripts.adapters import adapted_layers
+from scripts.adapters import AdaLoRALinear, adapted_layers
 from scripts.errors import BundleError, root_cause
 from scripts.phantoms import write_phantoms
+from scripts.quantization import integer_layers
 from scripts.sam import build_sam
 from scripts.sam.weights import read_weights
 
@@ -136,11 +137,19 @@ def test_shipped_network_equals_the_trained_one(trained):
     parser.update({"bundle_root": str(ROOT), "model_dir": trained["paths"]["model_dir"], **overrides})
     shipped = parser.get_parsed_content("network").eval()
     image = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    # One epoch only, so the best weights are the last
+    for name, layer in integer_layers(shipped).items():
+        quantized = network.get_submodule(name)
+        plain = quantized.layer
+        weight = plain.merged_weight() if isinstance(plain, AdaLoRALinear) else plain.weight
+        scale = quantized.weight_quantizer.scale(weight)
+        steps = weight / scale.view([-1 if axis == layer.axis else 1 for axis in range(weight.ndim)])
+        assert (steps - layer.weight).abs().max() < 0.501, name
     with torch.no_grad():
-        # One epoch only, so the best weights are the last. Merging rounds W + dW differently, which can move a value to
-        # the next integer here and there.
+        # Merging rounds W + dW differently: a weight halfway between two integers may fall on the other side, and the
+        # activations behind it, too
         difference = (shipped(image) - network(image)).abs()
-        assert difference.mean() < 0.005 * network(image).std() and difference.max() < 0.1 * network(image).std()
+        assert difference.mean() < 0.02 * network(image).std() and difference.max() < 0.2 * network(image).std()
 
 
 def test_evaluation_writes_one_row_an_image_and_a_summary(trained):
