@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import onnx
 import onnxruntime
@@ -179,6 +182,24 @@ def test_openvino_runs_the_same_files(exported):
     assert (runtime(image) - expected).abs().mean() < 0.1 * expected.std()
 
 
+def test_signals_are_survived_after_openvino_networks_are_gone(exported):
+    pytest.importorskip("openvino", reason="the backend openvino is optional")
+    script = """
+import gc, os, signal, sys
+from scripts.runtime import RuntimeSAM
+signal.signal(signal.SIGUSR1, lambda *_: None)
+for _ in range(2):
+    RuntimeSAM(sys.argv[1], sys.argv[2], "openvino")
+    gc.collect()
+os.kill(os.getpid(), signal.SIGUSR1)
+print("survived")
+"""
+    graphs = [str(exported[-1] / f"{part}_int8.onnx") for part in ("encoder", "decoder")]
+    command = [sys.executable, "-X", "faulthandler", "-c", script, *graphs]
+    result = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, "survived\n"), result.stderr
+
+
 # The artefact
 
 
@@ -186,20 +207,23 @@ def test_artefact_is_described_and_checked_before_it_is_used(tmp_path):
     integer = to_integer(network("full"))
     save_weights({"model": integer.state_dict()}, tmp_path / "model.pt")
     (tmp_path / "policy.yaml").write_text("- {modules: '*', weight: 7, input: 8}\n")
-    images = [{"id": f"i{i}", "image": torch.rand(1, SIDE, SIDE)} for i in range(3)]
+    images = [{"id": f"i{i}", "dataset": "random", "image": torch.rand(1, SIDE, SIDE)} for i in range(3)]
     files = {"output_dir": tmp_path, "policy": tmp_path / "policy.yaml", "weights": tmp_path / "model.pt"}
     with pytest.raises(BundleError, match="agrees too little with the QAT model: mean_dice"):
         export_artefact(integer, build_sam(NARROW, SIDE), images, limits={"mean_dice": 1.1}, **files)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.pt", "policy.yaml"]
     manifest = export_artefact(integer, build_sam(NARROW, SIDE), images, limits={"mean_dice": 0.5}, **files)
     assert json.loads((tmp_path / "manifest.json").read_text()) == manifest
-    assert manifest["agreement"]["n"] == 3 and manifest["size_ratio"]["encoder"] > 1
+    assert manifest["agreement"]["n"] == 3 and manifest["agreement"]["datasets"] == {"random": 3}
+    assert manifest["size_ratio"]["encoder"] > 1
     plain = RuntimeSAM(tmp_path / "encoder_fp32.onnx", tmp_path / "decoder_fp32.onnx")
     image = images[0]["image"][None]
     with torch.no_grad():
         expected = integer(image)
     assert (plain(image) - expected).abs().mean() < 0.5 * expected.std()  # the same weights, nothing rounded
-    load_network(torch.nn.Identity(), "", "onnxruntime", tmp_path / "manifest.json")(image)
+    load_network(integer, "", "onnxruntime", tmp_path / "manifest.json")(image)
+    with pytest.raises(BundleError, match="takes 64 px, but image_size is 128"):
+        load_network(build_sam(NARROW, 2 * SIDE), "", "onnxruntime", tmp_path / "manifest.json")
     tampered = bytearray((tmp_path / "decoder_int8.onnx").read_bytes())
     tampered[-20] ^= 1
     (tmp_path / "decoder_int8.onnx").write_bytes(tampered)

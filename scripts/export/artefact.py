@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def export_artefact(
     Args:
         network: of integer layers, loaded.
         float_network: of the same architecture in floating point; its weights are replaced by those of `network`.
-        images: data items with "image" 1 x S x S and "id", to compare masks on.
+        images: data items with "image" 1 x S x S, "id" and "dataset", to compare masks on.
         output_dir: gets encoder_int8.onnx, decoder_int8.onnx, encoder_fp32.onnx, decoder_fp32.onnx, manifest.json.
         policy: YAML file of the precision policy.
         weights: checkpoint that `network` was loaded from.
@@ -60,8 +61,10 @@ def export_artefact(
         export_graphs(dequantized(network, float_network), *(files[part, "fp32"] for part in PARTS))
         kernels = {part: integer_nodes(files[part, "int8"]) for part in PARTS}
         check_kernels(network, kernels)
-        compared = [(item["id"], item["image"][None]) for item in images]
+        items = list(images)
+        compared = [(item["id"], item["image"][None]) for item in items]
         found = agreement(network, RuntimeSAM(*(files[part, "int8"] for part in PARTS)), compared)
+        found["datasets"] = dict(Counter(item["dataset"] for item in items))
         check_agreement(found, limits)
         side = network.image_size
         manifest = {
@@ -110,8 +113,9 @@ def format_manifest(manifest: Mapping[str, object]) -> str:
         ]
         lines.append(f"{part}: {'; '.join(kinds)}; {manifest['size_ratio'][part]:.2f} times smaller than FP32")
     found = manifest["agreement"]
+    images = ", ".join(f"{count} of {name}" for name, count in found["datasets"].items())
     lines.append(
-        f"masks against the QAT model, {found['n']} images: mean Dice {found['mean_dice']:.5f}, worst "
+        f"masks against the QAT model, {images}: mean Dice {found['mean_dice']:.5f}, worst "
         f"{found['worst_dice']:.5f} ({found['worst_id']}); logit error {found['mean_logit_error']:.4f}, largest "
         f"{found['largest_logit_error']:.3f}"
     )

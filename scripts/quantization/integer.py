@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..adapters import merge
-from ..errors import CheckpointMismatch
+from ..errors import BundleError, CheckpointMismatch
 from .layers import FakeQuantizedLayer
-from .network import check_policy, quantized_layers
+from .network import activation_quantizers, check_policy, quantized_layers
 from .policy import Precision, PrecisionPolicy
 from .qparams import quantize, signed_range, unsigned_range
 
@@ -167,7 +167,14 @@ def dequantize_linear(integers: torch.Tensor, scale: torch.Tensor, axis: int) ->
 
 
 def to_integer(network: nn.Module) -> nn.Module:
-    """A copy of a fake-quantized network with adapters merged and integers in place of its quantized layers."""
+    """A copy of a fake-quantized network with adapters merged and integers in place of its quantized layers.
+
+    Raises:
+        BundleError: activations are quantized, but no range is known yet.
+    """
+    quantizers = activation_quantizers(network).values()
+    if quantizers and not any(quantizer.active for quantizer in quantizers):
+        raise BundleError("no activation range is calibrated yet; calibrate the network, or load calibrated weights")
     integer = merge(network)
     for name, layer in quantized_layers(integer).items():
         integer.set_submodule(name, IntegerLayer.of(layer))

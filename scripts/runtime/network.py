@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,9 @@ def load_network(network: nn.Module, weights: str | Path, backend: str, artefact
         weights: its checkpoint.
         backend: "torch", "onnxruntime" or "openvino".
         artefact: manifest of the graphs for the other backends; they lie beside it.
+
+    Raises:
+        BundleError: unknown backend, weights that do not fit, or an artefact of other weights or another image size.
     """
     if backend == "torch":
         return load_weights(network, weights)
@@ -78,7 +82,10 @@ def load_network(network: nn.Module, weights: str | Path, backend: str, artefact
     if Path(weights).is_file() and origin is not None and sha256(weights) != origin:
         raise BundleError(f"{artefact}: was exported from other weights than {weights}; export again")
     folder = Path(artefact).parent
-    return RuntimeSAM(*(folder / name for name in graphs), backend)
+    runtime = RuntimeSAM(*(folder / name for name in graphs), backend)
+    if runtime.image_size != network.image_size:
+        raise BundleError(f"{artefact}: takes {runtime.image_size} px, but image_size is {network.image_size}")
+    return runtime
 
 
 def in_torch(network: nn.Module, backend: str) -> nn.Module:
@@ -110,13 +117,20 @@ def _check_graph(path: str | Path) -> None:
         raise BundleError(f"{path}: no such graph; make it with `python -m monai.bundle run export`")
 
 
-def _openvino(path: str | Path, threads: int) -> tuple[Callable, int]:
-    _check_graph(path)
+@cache
+def _openvino_core() -> object:
+    # One for the whole process: OpenVINO's CPU plugin gives the thread a signal stack of its own and frees it when the
+    # core goes, where Python's handlers then still run: the next signal would end the process.
     try:
         import openvino
     except ImportError as error:
         raise BundleError("the backend openvino needs the package openvino: pip install openvino==2026.4.1") from error
-    core = openvino.Core()
+    return openvino.Core()
+
+
+def _openvino(path: str | Path, threads: int) -> tuple[Callable, int]:
+    _check_graph(path)
+    core = _openvino_core()
     settings = {"INFERENCE_NUM_THREADS": threads} if threads else {}
     model = core.read_model(str(path))
     compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", **settings})
