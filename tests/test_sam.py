@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from scripts.errors import BundleError
 from scripts.sam import ARCHITECTURES, Architecture, build_sam, dividing_window
-from scripts.sam.modeling import MaskDecoder, TwoWayTransformer
+from scripts.sam.modeling import Attention, MaskDecoder, TwoWayTransformer
 
 
 def official_masks(parts: nn.ModuleDict, embedding: torch.Tensor, boxes: torch.Tensor, multimask: bool) -> torch.Tensor:
@@ -51,6 +51,25 @@ def test_encoder_equals_sams_own_with_its_window(pair):
     std = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
     expected = parts["image_encoder"]((image * 255 - mean) / std)
     torch.testing.assert_close(network.encode(image), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_fused_attention_has_the_outputs_and_gradients_of_sams_own():
+    torch.manual_seed(0)
+    fused = randomize(build_sam(NARROW, 128)).image_encoder.blocks[0].attn
+    plain = Attention(fused.qkv.in_features, fused.num_heads, use_rel_pos=True, input_size=(8, 8))
+    plain.load_state_dict(fused.state_dict())
+    tokens = torch.randn(3, 8, 8, fused.qkv.in_features)
+    results = []
+    for module, attention in ((fused, fused.fused), (plain, plain)):
+        x = tokens.clone().requires_grad_()
+        y = attention(x)
+        y.square().sum().backward()
+        results.append([y.detach(), x.grad, *(parameter.grad.clone() for parameter in module.parameters())])
+    with torch.no_grad():
+        results[0].append(fused(tokens))
+        results[1].append(plain(tokens))
+    for ours, theirs in zip(*results):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
 
 
 def test_batched_decoding_equals_sam_loop(pair):
@@ -195,6 +214,7 @@ def test_dividing_window_saves_the_padded_tokens(size, saved):
     for window in (14, None):
         architecture = Architecture(dim, 1, 3, (), prompt_dim=32, decoder_heads=4)
         block = build_sam(architecture, size, window_size=window).image_encoder.blocks[0]
+        block.attn.__class__ = Attention  # torch does not count the fused kernels
         counter = FlopCounterMode(display=False)
         with counter, torch.no_grad():
             block(torch.rand(1, grid, grid, dim))

@@ -24,5 +24,6 @@ except (ImportError, RuntimeError):  # RuntimeError: CUDA-built torchvision besi
     sys.modules["segment_anything"] = package
 
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer  # noqa: E402
+from segment_anything.modeling.image_encoder import Attention, get_rel_pos  # noqa: E402
 
-__all__ = ["ImageEncoderViT", "MaskDecoder", "PromptEncoder", "TwoWayTransformer"]
+__all__ = ["Attention", "ImageEncoderViT", "MaskDecoder", "PromptEncoder", "TwoWayTransformer", "get_rel_pos"]

@@ -129,6 +129,8 @@ def draw_structure(
 def write_ablations(axes: Sequence[Mapping], output_dir: str | Path) -> None:
     """Draw `ablations.png`: Dice and its 95 % interval along each axis, a panel an axis, a line a data set.
 
+    The points of an axis are means over the seeds that all its rows have.
+
     Args:
         axes: mappings of "title" and "rows" (label -> name of a row); rows not run yet are left out.
         output_dir: of the study.
@@ -137,18 +139,20 @@ def write_ablations(axes: Sequence[Mapping], output_dir: str | Path) -> None:
     for axis in axes:
         scores = {label: read_scores(Path(output_dir) / name) for label, name in axis["rows"].items()}
         scores = {str(label): found for label, found in scores.items() if found.seeds}
-        if scores:
-            drawn.append((axis["title"], scores))
+        seeds = sorted(set.intersection(*(set(found.seeds) for found in scores.values()))) if scores else []
+        if seeds:
+            drawn.append((f"{axis['title']} (seed {', '.join(map(str, seeds))})", seeds, scores))
     if not drawn:
         return
     columns = min(3, len(drawn))
     lines = -(-len(drawn) // columns)
     figure = new_figure(4.2 * columns, 3.2 * lines)
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
-    for panel, (title, scores) in zip(panels, drawn):
+    for panel, (title, seeds, scores) in zip(panels, drawn):
         for shift, dataset in enumerate(sorted({name for found in scores.values() for name in found.figures})):
             labels = [label for label, found in scores.items() if dataset in found.figures]
-            cells = [summary_cells(scores[label].figures[dataset]["dice"]) for label in labels]
+            dice = [scores[label].figures[dataset]["dice"].items() for label in labels]
+            cells = [summary_cells({name: {s: of[s] for s in seeds} for name, of in images}) for images in dice]
             # One image has no interval: it is drawn without
             middle, low, high = np.array([[cell[key] for key in ("mean", "low", "high")] for cell in cells], float).T
             reach = np.nan_to_num([middle - low, high - middle])
