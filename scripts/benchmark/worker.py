@@ -23,6 +23,7 @@ from ..phantoms import generate_phantom, write_phantoms
 from ..quantization import integer_network
 from ..runtime import RuntimeSAM
 from ..sam import build_sam
+from ..sam.modeling import Attention
 from ..stages import load_weights
 from .steps import build_step
 
@@ -31,13 +32,17 @@ def load(spec: Mapping[str, object]) -> Callable[[torch.Tensor], torch.Tensor]:
     """A finished network: images in, logits out, with the whole-image prompt.
 
     Args:
-        spec: "variant" (torch, compiled, torchao, integers, onnxruntime, openvino), and what it needs: "architecture",
-            "image_size", "window_size", "files" (checkpoint, or encoder and decoder graph), "policy", "threads".
+        spec: "variant" (sam, torch, compiled, torchao, integers, onnxruntime, openvino), and what it needs:
+            "architecture", "image_size", "window_size", "files" (checkpoint, or encoder and decoder graph), "policy",
+            "threads". "sam" is torch with segment-anything's own attention.
     """
     variant = spec["variant"]
     if variant in ("onnxruntime", "openvino"):
         return RuntimeSAM(*spec["files"], backend=variant, threads=spec["threads"])
     network = build_sam(spec["architecture"], spec["image_size"], window_size=spec.get("window_size")).eval()
+    if variant == "sam":
+        for block in network.image_encoder.blocks:
+            block.attn.__class__ = Attention
     if variant == "integers":
         network = integer_network(network, spec["policy"])
     if spec.get("files"):
