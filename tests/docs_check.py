@@ -90,8 +90,8 @@ def make_pairs(folder: Path) -> None:
     """DIR: films with masks in images/ and masks/, and nothing else, as the pages describe it."""
     from scripts.phantoms import write_phantoms
 
-    # 4 of 6 are for training, one batch of train.yaml: the fewest steps in its 30 epochs
-    write_phantoms(folder, 6, seed=4_100_000)
+    # The fewest of which two are for validation, one for each of two processes
+    write_phantoms(folder, 9, seed=4_100_000)
     for name in ("manifest.csv", "phantoms.json"):
         (folder / name).unlink()
 
