@@ -8,7 +8,14 @@ from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 from monai.transforms import Compose, Invertd, ScaleIntensityRangePercentilesd, Transposed
 from PIL import Image
 
-from scripts.data import CropFramed, Letterboxd, LoadRadiographd, MaskChannelsd, RandLocalContrastd
+from scripts.data import (
+    CropFramed,
+    Letterboxd,
+    LoadRadiographd,
+    MaskChannelsd,
+    RandLocalContrastd,
+    ScaleByPercentilesd,
+)
 from scripts.data.transforms import blur
 from scripts.errors import BundleError
 
@@ -28,12 +35,51 @@ def training_transforms(size, classes=1):
     return Compose(
         [
             LoadRadiographd(["image", "label"]),
-            ScaleIntensityRangePercentilesd("image", lower=0.5, upper=99.5, b_min=0.0, b_max=1.0, clip=True),
+            ScaleByPercentilesd("image", lower=0.5, upper=99.5),
             Transposed(["image", "label"], indices=[0, 2, 1]),
             MaskChannelsd("label", classes=classes),
             Letterboxd(["image", "label"], size=size),
         ]
     )
+
+
+# Grey values
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        lambda rng: rng.integers(0, 256, (60, 50)),
+        lambda rng: rng.integers(0, 4096, (61, 53)),
+        lambda rng: rng.integers(-1024, 3000, (40, 40)),
+        lambda rng: rng.integers(0, 1 << 20, (40, 40)),  # too many values to count
+        lambda rng: rng.random((40, 40)),
+        lambda rng: rng.normal(0, 100, (40, 40)),
+    ],
+    ids=["8 bits", "12 bits", "negative", "20 bits", "fractions", "real"],
+)
+@pytest.mark.parametrize("lower, upper", [(0.5, 99.5), (0.0, 100.0), (10.0, 37.3)])
+def test_percentiles_scale_as_in_monai(values, lower, upper):
+    image = torch.from_numpy(values(np.random.default_rng(3)).astype(np.float32))[None].transpose(1, 2)
+    reference = ScaleIntensityRangePercentilesd("image", lower, upper, b_min=0.0, b_max=1.0, clip=True)
+    expected = reference({"image": image.clone()})["image"]
+    scaled = ScaleByPercentilesd("image", lower, upper)({"image": MetaTensor(image, meta={"spacing": 2})})["image"]
+    torch.testing.assert_close(scaled.as_tensor(), torch.as_tensor(expected), atol=2e-6, rtol=0)
+    assert scaled.meta["spacing"] == 2
+
+
+@pytest.mark.parametrize("one", [7.0, 0.25])
+def test_one_grey_value_becomes_zero_and_the_few_above_it_one(one):
+    image = torch.full((1, 40, 50), one)
+    image[0, 3, 4] = 2 * one
+    scaled = ScaleByPercentilesd("image", 0.5, 99.5)({"image": image})["image"]
+    torch.testing.assert_close(scaled, (image > one).float())
+
+
+@pytest.mark.parametrize("lower, upper", [(-1, 99), (1, 101), (60, 40)])
+def test_percentiles_out_of_range_are_refused(lower, upper):
+    with pytest.raises(ValueError, match=f"got {lower} and {upper}"):
+        ScaleByPercentilesd("image", lower, upper)
 
 
 # Letterbox

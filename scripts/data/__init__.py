@@ -2,6 +2,7 @@
 
 from .checks import check_files
 from .datalist import Split, check_split, list_images, load_datalist, parts_in_use, select, split_by_patient, split_ids
+from .intensity import ScaleByPercentilesd
 from .loading import LoadRadiographd
 from .phantom_source import DrawPhantomd, OrganBySeedd, RandOrgand, phantom_seeds
 from .prompts import PromptBoxd, PromptedBatch, RequestedBoxd, with_boxes
@@ -20,6 +21,7 @@ __all__ = [
     "RandLocalContrastd",
     "RandOrgand",
     "RequestedBoxd",
+    "ScaleByPercentilesd",
     "Split",
     "TolerantLoader",
     "check_files",

@@ -60,9 +60,15 @@ class FillHolesByComponentd(MapTransform):
 
 def holes(mask: np.ndarray) -> np.ndarray:
     """Whether each pixel lies in a hole of an H x W boolean mask."""
-    components, count = ndimage.label(~mask, np.ones((3, 3)))
+    found = np.zeros_like(mask)
+    if not mask.any():
+        return found
+    # Holes lie within the mask's bounding box, and what touches the box's edge is none
+    inside = tuple(slice(lines[0], lines[-1] + 1) for lines in (mask.any(axis).nonzero()[0] for axis in (1, 0)))
+    components, count = ndimage.label(~mask[inside], np.ones((3, 3)))
     enclosed = np.ones(count + 1, dtype=bool)
     for edge in (components[0], components[-1], components[:, 0], components[:, -1]):
         enclosed[edge] = False
     enclosed[0] = False  # the mask itself
-    return enclosed[components]
+    found[inside] = enclosed[components]
+    return found
