@@ -225,6 +225,26 @@ def test_adapted_layer_trains_through_its_merged_weight():
     assert wrapper.layer.weight.grad is None
 
 
+@pytest.mark.parametrize("ranks", [(2, 2, 2), (3, 0, 1), (0, 0, 0)])
+def test_adapters_gradients_are_those_of_the_merged_weight(ranks):
+    layer, x, upstream = (
+        AdaLoRALinear(nn.Linear(12, 9), ["q", "k", "v"], ranks, 2.0),
+        torch.randn(2, 5, 12),
+        torch.randn(2, 5, 9),
+    )
+    layer.adapter_lambda.data.normal_()
+    layer.bias.requires_grad_(True)
+    gradients = []
+    for whole in (False, True):  # with a weight that trains too, autograd goes through the whole of it
+        wrapper = calibrated(FakeQuantizedLayer(copy.deepcopy(layer), Precision(7, 8)), x)
+        wrapper.layer.weight.requires_grad_(whole)
+        inputs = x.clone().requires_grad_(True)
+        (wrapper(inputs) * upstream).sum().backward()
+        wrapper.layer.weight.grad = None
+        gradients.append({"x": inputs.grad} | {name: p.grad for name, p in wrapper.named_parameters()})
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-5, rtol=1e-5)
+
+
 def test_adapted_layer_is_quantized_as_the_layer_it_merges_into():
     adapted, x = adapted_linear(), torch.randn(20, 12)
     dense = nn.Linear(12, 9)

@@ -8,14 +8,7 @@ from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 from monai.transforms import Compose, Invertd, ScaleIntensityRangePercentilesd, Transposed
 from PIL import Image
 
-from scripts.data import (
-    CropFramed,
-    Letterboxd,
-    LoadRadiographd,
-    MaskChannelsd,
-    RandLocalContrastd,
-    ScaleByPercentilesd,
-)
+from scripts.data import CropFramed, Letterboxd, LoadRadiographd, MaskChannelsd, RandLocalContrastd, ScaleByPercentilesd
 from scripts.data.transforms import blur
 from scripts.errors import BundleError
 

@@ -80,15 +80,21 @@ class AdaLoRALinear(nn.Linear):
         base = F.linear(x, self.weight, self.bias)
         if sum(self.ranks) == 0:
             return base
-        # Two thin products: R columns with Q for all projections, then R_g with each projection's P.
-        inner = F.linear(x, self.adapter_Q) * (self.adapter_lambda * self.scaling)
-        outer = [F.linear(part, P) for part, P in zip(inner.split(self.ranks, -1), self.adapter_P.split(self.ranks, 1))]
-        return base + torch.cat(outer, dim=-1)
+        # Two thin products, and the sum in the second of them: what is as large as the output is written once.
+        inner = F.linear(x, self.adapter_Q * self.values()[:, None])
+        return torch.addmm(base.flatten(0, -2), inner.flatten(0, -2), self.left().T).view_as(base)
+
+    def left(self) -> torch.Tensor:
+        """P of all projections as one d_out x R matrix: block-diagonal, each acts on its own outputs."""
+        return torch.block_diag(*self.adapter_P.split(self.ranks, 1)) if len(self.ranks) > 1 else self.adapter_P
+
+    def values(self) -> torch.Tensor:
+        """R singular values with the scaling."""
+        return self.adapter_lambda * self.scaling
 
     def delta_weight(self) -> torch.Tensor:
         """dW, d_out x d_in."""
-        left = self.adapter_P * (self.adapter_lambda * self.scaling)
-        return torch.cat([left[:, triplets] @ self.adapter_Q[triplets] for triplets in self.slices()])
+        return (self.left() * self.values()) @ self.adapter_Q
 
     def merged_weight(self) -> torch.Tensor:
         """W + dW, d_out x d_in."""

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from ..adapters import AdaLoRALinear
 from .fake_quantizers import ActivationFakeQuantizer, WeightFakeQuantizer
 from .policy import Precision
+from .straight_through import ThroughMergedWeight
 
 QUANTIZABLE = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
@@ -22,7 +23,8 @@ def round_bias(bias: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
 class FakeQuantizedLayer(nn.Module):
     """Wraps a layer and fake-quantizes its input, weight, bias and, where the policy says so, its output.
 
-    An adapted layer is quantized as its merged weight W + dW, so that training sees exactly the weight that ships.
+    An adapted layer is quantized as its merged weight W + dW, so that training sees exactly the weight that ships, and
+    its adapter gets the gradient of that weight.
 
     Args:
         layer: `nn.Linear`, `AdaLoRALinear`, `nn.Conv2d` or `nn.ConvTranspose2d`.
@@ -48,9 +50,10 @@ class FakeQuantizedLayer(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Same shapes as the wrapped layer."""
         layer = self.layer
-        weight = layer.merged_weight() if isinstance(layer, AdaLoRALinear) else layer.weight
-        weight_scale = self.weight_quantizer.scale(weight)
-        weight = self.weight_quantizer(weight, weight_scale)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._thin):
+            weight = layer.merged_weight() if isinstance(layer, AdaLoRALinear) else layer.weight
+            weight_scale = self.weight_quantizer.scale(weight)
+            weight = self.weight_quantizer(weight, weight_scale)
         bias = layer.bias
         if self.input_quantizer is not None:
             x = self.input_quantizer(x)
@@ -59,8 +62,16 @@ class FakeQuantizedLayer(nn.Module):
         x = self._compute(x, weight, bias)
         return x if self.output_quantizer is None else self.output_quantizer(x)
 
+    @property
+    def _thin(self) -> bool:
+        """Whether an adapter alone needs the gradient of the weight, so that its thin factors suffice."""
+        layer = self.layer
+        return isinstance(layer, AdaLoRALinear) and any(layer.ranks) and not layer.weight.requires_grad
+
     def _compute(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         layer = self.layer
+        if self._thin:
+            return ThroughMergedWeight.apply(x, weight, bias, layer.left(), layer.values(), layer.adapter_Q)
         if isinstance(layer, nn.Linear):
             return F.linear(x, weight, bias)
         if isinstance(layer, nn.Conv2d):
