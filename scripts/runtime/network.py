@@ -108,6 +108,8 @@ def _onnxruntime(path: str | Path, threads: int) -> tuple[Callable, int]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    # Threads that spin after a call, in case another follows, take the cores from the transforms around the network.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return lambda feed: session.run(None, feed)[0], session.get_inputs()[0].shape[-1]
 
