@@ -27,7 +27,15 @@ from scripts.quantization import (
     to_integer,
 )
 from scripts.quantization.observers import MinMaxObserver, PercentileObserver
-from scripts.quantization.qparams import affine_qparams, dequantize, quantize, signed_range, symmetric_scale
+from scripts.quantization.qparams import (
+    affine_qparams,
+    dequantize,
+    quantize,
+    signed_range,
+    symmetric_scale,
+    unsigned_range,
+)
+from scripts.quantization.straight_through import RoundActivation
 from scripts.sam import build_sam, save_weights
 from scripts.stages import quantization_aware, startable
 
@@ -89,6 +97,35 @@ def test_activation_fake_quantizer_equals_torchs():
     expected = torch.fake_quantize_per_tensor_affine(wider, scale, round(zero_point), 0, 255)
     torch.testing.assert_close(quantizer(wider), expected)
     assert (quantizer(wider) < wider - scale).any() and len(quantizer(wider).unique()) <= 256
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 3.0), (0.0, 2.0), (-2.0, 0.0), (-0.03, 5.0)])
+def test_activation_rounding_has_the_values_and_gradients_of_torchs_kernel(bits, low, high):
+    torch.manual_seed(bits)
+    scale, zero_point = affine_qparams(torch.tensor([low]), torch.tensor([high]), bits)
+    x, upstream = torch.randn(4, 30, 50).transpose(0, 2) * 3, torch.randn(50, 30, 4)
+    ours, theirs = (
+        [tensor.detach().clone().requires_grad_(True) for tensor in (x, scale, zero_point)] for _ in range(2)
+    )
+    first, last = unsigned_range(bits)
+    rounded = RoundActivation.apply(*ours, first, last)
+    expected = torch._fake_quantize_learnable_per_tensor_affine(*theirs, first, last, 1.0)
+    torch.testing.assert_close(rounded, expected)
+    for result in (rounded, expected):
+        (result * upstream).sum().backward()
+    for one, other in zip(ours, theirs):
+        torch.testing.assert_close(one.grad, other.grad, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_weight_rounding_has_the_values_of_torchs_kernel(axis):
+    weight = torch.randn(6, 7, 3, 3)
+    quantizer = WeightFakeQuantizer(7, axis)
+    scale = quantizer.scale(weight)
+    zero_point = torch.zeros_like(scale, dtype=torch.int32)
+    expected = torch.fake_quantize_per_channel_affine(weight, scale, zero_point, axis, *signed_range(7))
+    torch.testing.assert_close(quantizer(weight, scale), expected)
 
 
 def test_quantize_and_dequantize_by_table():

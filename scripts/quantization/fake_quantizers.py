@@ -7,6 +7,7 @@ from torch import nn
 
 from .observers import MinMaxObserver
 from .qparams import affine_qparams, signed_range, symmetric_scale, unsigned_range
+from .straight_through import RoundActivation, RoundWeight
 
 
 class WeightFakeQuantizer(nn.Module):
@@ -33,9 +34,9 @@ class WeightFakeQuantizer(nn.Module):
         return symmetric_scale(weight.detach(), self.bits, self.axis)
 
     def forward(self, weight: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-        """The weight on the grid of `scale`."""
-        zero_point = torch.zeros_like(scale, dtype=torch.int32)
-        return torch.fake_quantize_per_channel_affine(weight, scale, zero_point, self.axis, *signed_range(self.bits))
+        """The weight on the grid of `scale`, which must be its own."""
+        shape = [-1 if axis == self.axis else 1 for axis in range(weight.ndim)]
+        return RoundWeight.apply(weight, scale.view(shape), *signed_range(self.bits))
 
     def extra_repr(self) -> str:
         return f"bits={self.bits}, axis={self.axis}"
@@ -80,7 +81,10 @@ class ActivationFakeQuantizer(nn.Module):
             return x
         scale, zero_point = self.qparams()
         first, last = unsigned_range(self.bits)
-        on_grid = torch._fake_quantize_learnable_per_tensor_affine(x.float(), scale, zero_point, first, last, 1.0)
+        if x.is_cuda:
+            on_grid = torch._fake_quantize_learnable_per_tensor_affine(x.float(), scale, zero_point, first, last, 1.0)
+        else:
+            on_grid = RoundActivation.apply(x.float(), scale, zero_point, first, last)
         return on_grid.to(x.dtype)
 
     def start_observing(self, observer: MinMaxObserver) -> None:
