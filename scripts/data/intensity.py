@@ -17,8 +17,8 @@ TINY = float(np.finfo(np.float32).tiny)
 class ScaleByPercentilesd(MapTransform):
     """Scale images so that two percentiles become 0 and 1, and clip what lies beyond.
 
-    What MONAI's `ScaleIntensityRangePercentilesd` does, in a seventh of the time: it orders all pixels twice, while here
-    those of integer values, as X-rays have, are counted.
+    What MONAI's `ScaleIntensityRangePercentilesd` does, in a seventh of the time: it orders all pixels twice, while
+    here those of integer values, as X-rays have, are counted.
 
     Args:
         keys: C x H x W images.

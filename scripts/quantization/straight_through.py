@@ -10,8 +10,8 @@ from torch.nn import functional as F
 class RoundActivation(torch.autograd.Function):
     """Affine fake quantization per tensor with the gradients of LSQ+, on the CPU.
 
-    The arithmetic of torch's `_fake_quantize_learnable_per_tensor_affine`, which goes through the values one by one there;
-    whole-tensor operations take a tenth of the time.
+    The arithmetic of torch's `_fake_quantize_learnable_per_tensor_affine`, which goes through the values one by one
+    there; whole-tensor operations take a tenth of the time.
 
     Args of `apply`:
         x: any shape, float32.
