@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -9,12 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .errors import BundleError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; on success it is synced and renamed to `path`, else removed.
 
     The name beside is unique to the process, so that processes of one run may write the same file.
+
+    Raises:
+        BundleError: the disk is full; the file at `path` is as it was.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,7 +32,37 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
+        sync_folder(path.parent)
+    except Exception as error:
+        if not is_full(error):
+            raise
+        state = "the file of that name is whole, as it was" if path.exists() else "there is no file of that name"
+        raise BundleError(f"{path}: not written, no space left on the disk ({state}); make room and resume") from error
     finally:
+        partial.unlink(missing_ok=True)
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether a full disk is behind `error`; torch raises errors of its own from it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in `folder` to the disk: a renamed file is safe from a power cut only then."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_partials(path: str | Path) -> None:
+    """Remove what killed processes left beside `path`."""
+    for partial in Path(path).parent.glob(f"{Path(path).name}.*.partial"):
         partial.unlink(missing_ok=True)
 
 

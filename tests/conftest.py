@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from scripts.sam import Architecture, build_sam
 from scripts.sam.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
 from scripts.sam.weights import constant_keys
 
+ROOT = Path(__file__).parents[1]
 QKV = {"image_encoder.blocks.*.attn.qkv": ["q", "k", "v"]}
 NARROW = Architecture(32, 2, 2, (1,), prompt_dim=32, decoder_heads=4, decoder_mlp_dim=64, decoder_head_hidden=32)
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import mlflow
@@ -270,50 +268,6 @@ def test_full_policy_trains_and_its_weights_do_not_fit_the_paper_policy(trained,
     assert isinstance(cause, BundleError) and "model.pt" in str(cause) and "attn.qkv" in str(cause)
 
 
-def command(run_id: str, **overrides) -> list[str]:
-    """What a user types."""
-    typed = [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file", "configs/train.yaml"]
-    return typed + [item for key, value in overrides.items() for item in (f"--{key}", str(value))]
-
-
-@pytest.mark.parametrize("stage", ["stage1", "stage2"])
-def test_killed_run_resumes_to_the_same_weights(trained, stage, tmp_path):
-    """kill -9 after an epoch of either stage; what follows is the uninterrupted run, bit by bit."""
-    settings = {**SMALL, "qat_epochs": 3}
-    paths = {**trained["paths"], "model_dir": str(tmp_path), "output_dir": str(tmp_path / "eval")}
-    if stage == "stage2":
-        models = trained["folder"] / "models"
-        paths |= {"stage1_weights": str(models / "stage1.pt"), "split_record": str(models / "split.json")}
-    last = tmp_path / "eval" / stage / "last.pt"
-    process = subprocess.Popen(command(stage, **paths, **settings), cwd=ROOT, stdout=subprocess.DEVNULL)
-    while not last.is_file() and process.poll() is None:
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    before = torch.load(last, weights_only=True)["trainer"]["iteration"]
-    assert 0 < before < 3 * len_epoch(trained)
-    resumed = subprocess.run(
-        command(stage, resume=True, **paths, **settings), cwd=ROOT, capture_output=True, text=True, timeout=400
-    )
-    assert resumed.returncode == 0, resumed.stderr[-3000:]
-    assert "resumed" in resumed.stdout + resumed.stderr
-    whole = tmp_path / "whole"
-    paths |= {"model_dir": str(whole), "output_dir": str(whole / "eval")}
-    subprocess.run(command(stage, **paths, **settings), cwd=ROOT, check=True, capture_output=True, timeout=400)
-    first, second = (
-        torch.load(folder / "eval" / stage / "last.pt", weights_only=True)["model"] for folder in (tmp_path, whole)
-    )
-    assert set(first) == set(second)
-    assert not [key for key in first if not torch.equal(first[key], second[key])]
-    curves = [json.loads((folder / "eval" / stage / "curves.json").read_text()) for folder in (tmp_path, whole)]
-    assert curves[0] == curves[1] and len(curves[0]) == 3
-
-
-def len_epoch(trained) -> int:
-    """Iterations of an epoch."""
-    return torch.load(trained["folder"] / "eval" / "stage1" / "last.pt", weights_only=True)["trainer"]["epoch_length"]
-
-
 @pytest.mark.parametrize(
     ("training", "scoring", "changed"),
     [
@@ -512,28 +466,6 @@ def test_network_def_maps_one_image_to_logits_as_the_metadata_say(policy):
         policy=str(ROOT / "configs" / "policies" / f"{policy}.yaml"),
         device="cpu",
     )
-
-
-def test_two_processes_train_together(phantoms, tmp_path):
-    overrides = {
-        **SMALL,
-        "epochs": 2,
-        "batch_size": 2,
-        "dataset_dir": phantoms,
-        "model_dir": tmp_path / "models",
-        "output_dir": tmp_path / "eval",
-        "base_weights": ROOT / "models" / "sam_vit_ti_phantom.pt",
-    }
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
-    command += ["-m", "monai.bundle", "run", "training"]
-    command += ["--config_file", "['configs/train.yaml','configs/multi_gpu.yaml']"]
-    command += [item for key, value in overrides.items() for item in (f"--{key}", str(value))]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
-    pattern = json.loads((tmp_path / "models" / "rank_pattern.json").read_text())
-    assert pattern["budget"] == TARGET_RANK * 36
-    assert (tmp_path / "models" / "model.pt").is_file()
 
 
 @pytest.mark.parametrize(

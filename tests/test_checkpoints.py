@@ -3,6 +3,7 @@
 import json
 import logging
 import random
+import subprocess
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,13 +13,13 @@ from ignite.engine import Events
 from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import LrScheduleHandler, MeanDice, ValidationHandler, from_engine
-from monai.transforms import AsDiscreted, Compose, Randomizable, Transform
+from monai.transforms import AsDiscreted
 from PIL import Image
 from torch import nn
 
 from scripts.errors import BundleError
-from scripts.files import replacing
-from scripts.handlers import EpochSeeds, FiniteLoss, Progress, StageCheckpoint, TrainingCurves
+from scripts.files import replacing, write_json
+from scripts.handlers import FiniteLoss, Progress, StageCheckpoint, TrainingCurves
 from scripts.handlers.checkpoints import random_state, set_random_state
 from scripts.handlers.progress import format_seconds
 from scripts.sam import save_weights
@@ -350,6 +351,46 @@ def test_best_file_survives_a_crash_while_the_next_one_is_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["best.pt"]
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_full_disk_is_said_and_leaves_the_old_files_whole(small_disk):
+    save_weights({"model": {"w": torch.ones(2)}}, small_disk / "best.pt")
+    write_json(small_disk / "record.json", [1])
+    for write in (
+        lambda: save_weights({"model": {"w": torch.zeros(1_000_000)}}, small_disk / "best.pt"),
+        lambda: write_json(small_disk / "record.json", ["x" * 2_000_000]),
+    ):
+        with pytest.raises(BundleError, match="no space left on the disk .the file of that name is whole, as it was"):
+            write()
+    assert weights(small_disk / "best.pt")["w"].tolist() == [1, 1]
+    assert json.loads((small_disk / "record.json").read_text()) == [1]
+    assert sorted(path.name for path in small_disk.iterdir()) == ["best.pt", "record.json"]
+
+
+def test_what_killed_processes_left_beside_is_removed(tmp_path):
+    (tmp_path / "best.pt.4242.partial").write_bytes(b"half")
+    (tmp_path / "other.pt.4242.partial").write_bytes(b"half")
+    train_scored(tmp_path, [0.1])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "other.pt.4242.partial"]
+
+
+def test_stage_that_had_stopped_early_does_not_go_on_when_resumed(tmp_path):
+    run = train_scored(tmp_path, [0.5, 0.4, 0.3, 0.9, 0.9], patience=2, last_path=tmp_path / "last.pt")
+    again = train_scored(tmp_path, [0.5, 0.4, 0.3, 0.9, 0.9], patience=2, last_path=tmp_path / "last.pt", resume=True)
+    assert run.epochs == again.epochs == 3 and again.snapshots == {}
+    assert_same(weights(tmp_path / "best.pt"), run.snapshots[1])
+
+
 # Curves and log
 
 
@@ -423,18 +464,3 @@ def test_loss_that_is_no_number_stops_before_the_weights_change_and_names_the_im
     with pytest.raises(BundleError, match=r"epoch 1, iteration 1, on the images film_0, film_1; look at them"):
         trainer.run()
     assert torch.equal(network.weight, before)
-
-
-def test_transforms_draw_by_seed_and_epoch_whatever_was_drawn_before():
-    class Draw(Randomizable, Transform):
-        def __call__(self, item):
-            return {"value": self.R.random()}
-
-    def epoch(dataset, number, seed=3):
-        EpochSeeds(dataset, seed).epoch_started(SimpleNamespace(state=SimpleNamespace(epoch=number)))
-        return [dataset[i]["value"] for i in range(3)]
-
-    dataset = Dataset([{}] * 3, Compose([Draw()]))
-    first, second = epoch(dataset, 1), epoch(dataset, 2)
-    assert first != second and epoch(dataset, 2, seed=4) != second
-    assert epoch(Dataset([{}] * 3, Compose([Draw()])), 2) == second

@@ -179,7 +179,8 @@ def test_report_is_one_file_with_its_pictures_inside(tmp_path):
 
 def test_report_shows_best_median_and_worst_images_of_each_data_set(tmp_path):
     count, side = 9, 40
-    table = SimpleNamespace(rows=[])
+    rows = []
+    table = SimpleNamespace(latest=[], rows=lambda: iter(rows))
     report = Report(tmp_path / "report.html", table, "title", count=2)
     report.started(None)
     for i in range(count):
@@ -188,9 +189,10 @@ def test_report_shows_best_median_and_worst_images_of_each_data_set(tmp_path):
         image = MetaTensor(torch.zeros(1, side, side), meta={"filename_or_obj": str(path)})
         mask = torch.zeros(1, side, side)
         mask[:, 5:20, 5 : 10 + i] = 1
-        table.rows.append(
+        rows.append(
             {"id": f"film_{i}", "dataset": "a", "part": "test", "prompt": "full", **dict.fromkeys(METRICS, 0.1 * i)}
         )
+        table.latest = rows[-1:]
         state = SimpleNamespace(batch=[{"image": image}], output=[{"pred": mask, "label": mask}])
         report.iteration_completed(SimpleNamespace(state=state))
     assert [image.caption[:6] for image in report.extremes["a, test"]] == ["film_0", "film_1", "film_7", "film_8"]

@@ -3,6 +3,7 @@
 from .allocator import RankAllocator
 from .layer import AdaLoRALinear
 from .network import adapt, adapted_layers, compact, merge, rank_budget, rank_pattern, with_own_adapters
+from .orthogonality import orthogonality
 from .schedule import ConstantBudget, RankSchedule
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "adapted_layers",
     "compact",
     "merge",
+    "orthogonality",
     "rank_budget",
     "rank_pattern",
     "with_own_adapters",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from ..errors import BundleError
-from .importance import TripletImportance
+from .importance import TripletImportance, update
 from .layer import AdaLoRALinear
 from .schedule import RankSchedule
 
@@ -53,8 +53,7 @@ class RankAllocator:
         """Call after each optimiser step, before the gradients are cleared (unscaled and accumulated by then)."""
         self.steps += 1
         if self.steps < self.schedule.frozen_from:
-            for importance in self.importance.values():
-                importance.update()
+            update([part for importance in self.importance.values() for part in importance.parts.values()])
         if self.schedule.renews(self.steps):
             self._renew_masks(self.schedule.budget(self.steps))
         if self.finished:

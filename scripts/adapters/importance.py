@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from .layer import AdaLoRALinear
 
 
-def smooth(average: torch.Tensor, value: torch.Tensor, beta: float) -> None:
-    """Exponential moving average in place: average <- beta average + (1 - beta) value."""
-    average.mul_(beta).add_(value, alpha=1 - beta)
+def smooth(averages: list[torch.Tensor], values: list[torch.Tensor], beta: float) -> None:
+    """Exponential moving averages in place: average <- beta average + (1 - beta) value."""
+    torch._foreach_mul_(averages, beta)
+    torch._foreach_add_(averages, values, alpha=1 - beta)
+
+
+@torch.no_grad()
+def update(parts: Sequence[ParameterImportance]) -> None:
+    """Take in the present values and gradients of many parameters at once, which share their smoothing.
+
+    A parameter without gradient counts as insensitive.
+    """
+    parameters = [part.parameter for part in parts]
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    sensitivities = [part.sensitivity for part in parts]
+    now = torch._foreach_mul(parameters, gradients)
+    torch._foreach_abs_(now)
+    smooth(sensitivities, now, parts[0].beta1)
+    torch._foreach_sub_(now, sensitivities)
+    torch._foreach_abs_(now)
+    smooth([part.uncertainty for part in parts], now, parts[0].beta2)
 
 
 class ParameterImportance:
@@ -29,14 +47,6 @@ class ParameterImportance:
         self.sensitivity = torch.zeros_like(parameter, requires_grad=False)
         self.uncertainty = torch.zeros_like(parameter, requires_grad=False)
 
-    @torch.no_grad()
-    def update(self) -> None:
-        """Take in the present value and gradient. A parameter without gradient counts as insensitive."""
-        gradient = self.parameter.grad
-        now = torch.zeros_like(self.parameter) if gradient is None else (self.parameter * gradient).abs()
-        smooth(self.sensitivity, now, self.beta1)
-        smooth(self.uncertainty, (now - self.sensitivity).abs(), self.beta2)
-
     def score(self) -> torch.Tensor:
         """Importance of every entry, in the shape of the parameter."""
         return self.sensitivity * self.uncertainty
@@ -53,10 +63,6 @@ class TripletImportance:
             name: ParameterImportance(getattr(layer, name), beta1, beta2)
             for name in ("adapter_lambda", "adapter_P", "adapter_Q")
         }
-
-    def update(self) -> None:
-        for part in self.parts.values():
-            part.update()
 
     def score(self) -> torch.Tensor:
         """R scores: that of lambda plus the means over its left and right singular vector."""

@@ -100,16 +100,10 @@ class AdaLoRALinear(nn.Linear):
         """W + dW, d_out x d_in."""
         return self.weight + self.delta_weight() if sum(self.ranks) else self.weight
 
-    def orthogonality(self) -> torch.Tensor:
-        """Sum over the projections of ||P^T P - I||^2 + ||Q Q^T - I||^2 (Frobenius)."""
-        total = self.adapter_P.new_zeros(())
-        for triplets in self.slices():
-            for gram in (
-                self.adapter_P[:, triplets].T @ self.adapter_P[:, triplets],
-                self.adapter_Q[triplets] @ self.adapter_Q[triplets].T,
-            ):
-                total = total + (gram - torch.eye(len(gram), device=gram.device, dtype=gram.dtype)).square().sum()
-        return total
+    def factors(self) -> list[torch.Tensor]:
+        """P and Q^T of each projection, d x rank matrices whose columns should be orthonormal."""
+        left, right = self.adapter_P.split(self.ranks, 1), self.adapter_Q.split(self.ranks)
+        return [factor for P, Q in zip(left, right) if P.shape[1] for factor in (P, Q.T)]
 
     def merge(self) -> nn.Linear:
         """A plain linear layer of the same outputs to rounding: weight W + dW."""

@@ -10,7 +10,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..adapters import AdaLoRALinear, RankAllocator, RankSchedule, adapt, adapted_layers, compact, rank_budget
+from ..adapters import (
+    AdaLoRALinear,
+    RankAllocator,
+    RankSchedule,
+    adapt,
+    adapted_layers,
+    compact,
+    orthogonality,
+    rank_budget,
+)
 from ..errors import BundleError
 from ..losses import DiceBCELoss
 from ..parameters import train_only
@@ -54,7 +63,7 @@ def adalora(base: nn.Module, spec: Mapping[str, object]) -> Step:
     allocator = RankAllocator(layers, schedule)
 
     def penalty() -> torch.Tensor:
-        return GAMMA * sum(layer.orthogonality() for layer in layers.values())
+        return GAMMA * orthogonality(layers.values())
 
     return Step(network, penalty, allocator.step)
 

@@ -3,6 +3,7 @@
 from .checks import check_files
 from .datalist import Split, check_split, list_images, load_datalist, parts_in_use, select, split_by_patient, split_ids
 from .intensity import ScaleByPercentilesd
+from .loaders import ImageLoader, TrainingLoader
 from .loading import LoadRadiographd
 from .phantom_source import DrawPhantomd, OrganBySeedd, RandOrgand, phantom_seeds
 from .prompts import PromptBoxd, PromptedBatch, RequestedBoxd, with_boxes
@@ -12,6 +13,7 @@ from .transforms import CropFramed, Letterboxd, MaskChannelsd, RandLocalContrast
 __all__ = [
     "CropFramed",
     "DrawPhantomd",
+    "ImageLoader",
     "Letterboxd",
     "LoadRadiographd",
     "MaskChannelsd",
@@ -24,6 +26,7 @@ __all__ = [
     "ScaleByPercentilesd",
     "Split",
     "TolerantLoader",
+    "TrainingLoader",
     "check_files",
     "check_split",
     "list_images",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from monai.data import DataLoader
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ..errors import root_cause
+from .loaders import ImageLoader
 
 
 class Guarded(Dataset):
@@ -16,10 +16,10 @@ class Guarded(Dataset):
 
     def __init__(self, dataset: Dataset, items: Sequence[dict]) -> None:
         self.dataset = dataset
-        self.items = items
+        self.data = items
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.data)
 
     def __getitem__(self, index: int) -> dict:
         try:
@@ -28,7 +28,7 @@ class Guarded(Dataset):
             cause = root_cause(error)
             if cause is None:
                 raise
-            return {"image": self.items[index]["image"], "error": str(cause)}
+            return {"image": self.data[index]["image"], "error": str(cause)}
 
 
 class TolerantLoader:
@@ -43,7 +43,7 @@ class TolerantLoader:
     """
 
     def __init__(self, dataset: Dataset, on_failure: Callable[[str, str], None], num_workers: int = 0) -> None:
-        self.loader = DataLoader(Guarded(dataset, dataset.data), batch_size=1, num_workers=num_workers)
+        self.loader = ImageLoader(Guarded(dataset, dataset.data), batch_size=1, num_workers=num_workers)
         self.on_failure = on_failure
 
     def __iter__(self) -> Iterator[dict]:

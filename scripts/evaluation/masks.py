@@ -30,8 +30,7 @@ class MaskFiles:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
 
     def iteration_completed(self, engine: Engine) -> None:
-        rows = self.table.rows[-len(engine.state.output) :]
-        for row, result in zip(rows, engine.state.output):
+        for row, result in zip(self.table.latest, engine.state.output):
             channels = torch.as_tensor(result["pred"]).cpu() > 0.5
             numbers = torch.arange(1, len(channels) + 1).view(-1, 1, 1)
             mask = (channels * (numbers if len(channels) > 1 else 255)).amax(dim=0).numpy().astype(np.uint8)

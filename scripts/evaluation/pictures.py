@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import ignite.distributed as idist
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
@@ -15,6 +16,7 @@ from PIL import Image
 from ..data import LoadRadiographd
 from ..reporting import join_panels, overlay_panel, overlay_sheet, write_report
 from .metrics import METRICS
+from .processes import from_all
 from .summary import summarize
 from .table import MetricsTable
 
@@ -60,7 +62,7 @@ class OverlaySheet:
         self.table = table
         count = min(count, total)
         self.chosen = set(np.linspace(0, total - 1, count).round().astype(int).tolist()) if total else set()
-        self.panels: list[Image.Image] = []
+        self.panels: dict[int, Image.Image] = {}
         self.load = LoadRadiographd("image")
 
     def attach(self, engine: Engine) -> None:
@@ -70,17 +72,19 @@ class OverlaySheet:
         engine.add_event_handler(Events.COMPLETED, self.completed)
 
     def started(self, engine: Engine) -> None:
-        self.panels = []
+        self.panels = {}
 
     def iteration_completed(self, engine: Engine) -> None:
-        first = len(self.table.rows) - len(engine.state.output)
-        for i, (item, result) in enumerate(zip(engine.state.batch, engine.state.output), start=first):
-            if i in self.chosen:
-                self.panels.append(Segmented.of(item, result, self.table.rows[i]).panel(self.load))
+        for place, row, item, result in zip(
+            self.table.places, self.table.latest, engine.state.batch, engine.state.output
+        ):
+            if place in self.chosen:
+                self.panels[place] = Segmented.of(item, result, row).panel(self.load)
 
     def completed(self, engine: Engine) -> None:
-        if self.panels:
-            overlay_sheet(self.panels, self.path)
+        panels = {place: panel for share in from_all(self.panels) for place, panel in share.items()}
+        if panels and idist.get_rank() == 0:
+            overlay_sheet([panels[place] for place in sorted(panels)], self.path)
             logging.getLogger("evaluation").info("overlays (green: truth, red: prediction): %s", self.path)
 
 
@@ -119,18 +123,19 @@ class Report:
         self.extremes, self.pool = {}, {}
 
     def iteration_completed(self, engine: Engine) -> None:
-        rows = self.table.rows[-len(engine.state.output) :]
-        for item, result, row in zip(engine.state.batch, engine.state.output, rows):
+        for item, result, row in zip(engine.state.batch, engine.state.output, self.table.latest):
             if np.isnan(row["dice"]):
                 continue
             image, name = Segmented.of(item, result, row), f"{row['dataset']}, {row['part']}"
             pool = self.pool.setdefault(name, [])
             if len(pool) < MEDIAN_POOL:
                 pool.append(image)
-            extremes = sorted([*self.extremes.get(name, ()), image], key=lambda kept: kept.dice)
-            if len(extremes) > 2 * self.count:
-                del extremes[self.count]
-            self.extremes[name] = extremes
+            self.extremes[name] = self.outermost([*self.extremes.get(name, ()), image])
+
+    def outermost(self, images: Sequence[Segmented]) -> list[Segmented]:
+        """The worst `count` and the best `count` of `images`, the worst first."""
+        ordered = sorted(images, key=lambda image: image.dice)
+        return ordered if len(ordered) <= 2 * self.count else ordered[: self.count] + ordered[-self.count :]
 
     def overlays(self) -> list[tuple[str, Image.Image]]:
         """Best, median and worst images of each data set."""
@@ -145,7 +150,15 @@ class Report:
         return chosen
 
     def completed(self, engine: Engine) -> None:
+        shares = from_all((self.extremes, self.pool))
+        if idist.get_rank() > 0:
+            return
+        names = sorted({name for extremes, _ in shares for name in extremes})
+        self.extremes = {
+            name: self.outermost([i for share, _ in shares for i in share.get(name, ())]) for name in names
+        }
+        self.pool = {name: [i for _, share in shares for i in share.get(name, ())] for name in names}
         pictures = [(f"{picture.parent.name}: {picture.stem}", picture) for picture in self.pictures]
-        rows = self.table.rows
-        write_report(self.path, self.title, rows, summarize(rows), METRICS, self.overlays(), pictures)
+        groups = summarize(self.table.rows())
+        write_report(self.path, self.title, self.table.rows(), groups, METRICS, self.overlays(), pictures)
         logging.getLogger("evaluation").info("report: %s", self.path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from array import array
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -20,21 +22,33 @@ def summarize(rows: Iterable[Mapping[str, object]]) -> list[dict]:
         One dictionary a group: dataset, part, prompt, n, and under "metrics" for each metric mean, std (sample
         standard deviation), median, n and the ids for which it is undefined.
     """
-    groups: dict[tuple, list[Mapping]] = {}
+    groups: dict[tuple, dict[str, array]] = {}
+    undefined: dict[tuple, dict[str, list]] = {}
+    counts: Counter = Counter()
     for row in rows:
-        groups.setdefault((row["dataset"], row["part"], row["prompt"]), []).append(row)
-    summary = []
-    for (dataset, part, prompt), members in sorted(groups.items()):
-        names = dict.fromkeys(name for row in members for name in row if name not in IDENTIFYING)
-        metrics = {name: _figures([(row["id"], row[name]) for row in members if name in row]) for name in names}
-        summary.append({"dataset": dataset, "part": part, "prompt": prompt, "n": len(members), "metrics": metrics})
-    return summary
+        key = (row["dataset"], row["part"], row["prompt"])
+        counts[key] += 1
+        values, unknown = groups.setdefault(key, {}), undefined.setdefault(key, {})
+        for name, value in row.items():
+            if name in IDENTIFYING:
+                continue
+            numbers, names = values.setdefault(name, array("d")), unknown.setdefault(name, [])
+            if math.isnan(value):
+                names.append(row["id"])
+            else:
+                numbers.append(value)
+    return [
+        {
+            **dict(zip(("dataset", "part", "prompt"), key)),
+            "n": counts[key],
+            "metrics": {name: _figures(np.asarray(numbers), undefined[key][name]) for name, numbers in values.items()},
+        }
+        for key, values in sorted(groups.items())
+    ]
 
 
-def _figures(values: Sequence[tuple[str, float]]) -> dict[str, object]:
-    defined = [value for _, value in values if not math.isnan(value)]
-    undefined = [name for name, value in values if math.isnan(value)]
-    if not defined:
+def _figures(defined: np.ndarray, undefined: list[str]) -> dict[str, object]:
+    if not len(defined):
         return {"mean": None, "std": None, "median": None, "n": 0, "undefined": undefined}
     return {
         "mean": float(np.mean(defined)),

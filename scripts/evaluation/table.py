@@ -5,26 +5,35 @@ from __future__ import annotations
 import csv
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import ignite.distributed as idist
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
 
 from ..data.loading import image_stem, pixel_spacing
-from ..files import write_json
+from ..files import replacing, write_json
 from .metrics import METRICS, image_metrics
-from .summary import format_summary, summarize
+from .processes import from_all
+from .summary import IDENTIFYING, format_summary, summarize
 
 
 class MetricsTable:
     """Writes `metrics.csv` (one row an image) while the evaluation runs, then `summary.json`, and prints the summary.
 
-    The summary also holds the median time of the network for an image, prompt to logits.
+    The summary also holds the median time of the network for an image, prompt to logits. Rows go to the file and are
+    not kept, so that memory does not grow with the images. Of several processes, each writes a file of its own and the
+    first one merges them in the order of the data; they must share the images as MONAI's `DistributedSampler` does.
 
     Expects a decollated output with "pred" and "label", C x H x W zeros and ones in the image's own resolution.
+
+    Attributes:
+        latest: rows of the last batch.
+        places: their places in the data list.
 
     Args:
         output_dir: folder for both files.
@@ -44,8 +53,11 @@ class MetricsTable:
         self.class_names = list(class_names)
         self.prompt = prompt
         self.carried = list(carried)
-        self.rows: list[dict] = []
-        self.seconds: list[float] = []
+        self.path = self.output_dir / "metrics.csv"
+        self.latest: list[dict] = []
+        self.places: list[int] = []
+        self.seconds = array("d")
+        self._done = 0
         self._started = 0.0
         self._file = None
         self._writer: csv.DictWriter | None = None
@@ -65,10 +77,14 @@ class MetricsTable:
             names += [f"{metric}_{name}" for name in self.class_names for metric in METRICS]
         return ["id", "dataset", "part", "prompt", *self.carried, *names]
 
+    def own_path(self, rank: int) -> Path:
+        """The file that the process `rank` writes."""
+        return self.path if idist.get_world_size() == 1 else self.path.with_suffix(f".{rank}.csv")
+
     def started(self, engine: Engine) -> None:
-        self.rows, self.seconds = [], []
+        self.latest, self.places, self.seconds, self._done = [], [], array("d"), 0
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        self._file = (self.output_dir / "metrics.csv").open("w", newline="")
+        self._file = self.own_path(idist.get_rank()).open("w", newline="")
         self._writer = csv.DictWriter(self._file, self.columns(), extrasaction="ignore")
         self._writer.writeheader()
 
@@ -79,9 +95,10 @@ class MetricsTable:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         elapsed, count = time.perf_counter() - self._started, len(engine.state.output["pred"])
-        self.seconds += [elapsed / count] * count
+        self.seconds.extend([elapsed / count] * count)
 
     def iteration_completed(self, engine: Engine) -> None:
+        self.latest = []
         for item, result in zip(engine.state.batch, engine.state.output):
             meta = item["image"].meta
             row = {
@@ -89,17 +106,51 @@ class MetricsTable:
                 "prompt": self.prompt,
                 **image_metrics(result["pred"], result["label"], self.class_names, pixel_spacing(meta)),
             }
-            self.rows.append(row)
+            self.latest.append(row)
             self._writer.writerow({**row, **{name: item.get(name, "") for name in self.carried}})
+        processes, rank = idist.get_world_size(), idist.get_rank()
+        self.places = [(self._done + i) * processes + rank for i in range(len(self.latest))]
+        self._done += len(self.latest)
         self._file.flush()
 
     def completed(self, engine: Engine) -> None:
         self._file.close()
-        summary = summarize(self.rows)
-        seconds = float(np.median(self.seconds)) if self.seconds else None
-        write_json(self.output_dir / "summary.json", {"groups": summary, "network_seconds_per_image": seconds})
+        seconds = np.concatenate(from_all(np.asarray(self.seconds)))  # every file is whole from here on
+        if idist.get_rank() > 0:
+            return
+        if idist.get_world_size() > 1:
+            self.merge()
+        summary = summarize(self.rows())
+        median = float(np.median(seconds)) if len(seconds) else None
+        write_json(self.output_dir / "summary.json", {"groups": summary, "network_seconds_per_image": median})
         print(format_summary(summary, METRICS), flush=True)
-        logging.getLogger("evaluation").info("written: %s", self.output_dir / "metrics.csv")
+        logging.getLogger("evaluation").info("written: %s", self.path)
+
+    def merge(self) -> None:
+        """Put the rows of all processes into one file, in the order of the data."""
+        parts = [self.own_path(rank) for rank in range(idist.get_world_size())]
+        files = [part.open(newline="") for part in parts]
+        with replacing(self.path) as partial, partial.open("w", newline="") as merged:
+            headers = [file.readline() for file in files]
+            merged.write(headers[0])
+            readers = [csv.reader(file) for file in files]
+            writer = csv.writer(merged)
+            while rows := [row for row in (next(reader, None) for reader in readers) if row is not None]:
+                writer.writerows(rows)
+        for file, part in zip(files, parts):
+            file.close()
+            part.unlink()
+
+    def rows(self) -> Iterator[dict[str, object]]:
+        """All rows, from the file of a finished evaluation: id, dataset, part and prompt, and metrics as numbers."""
+        kept = set(self.carried)
+        with self.path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                yield {
+                    name: value if name in IDENTIFYING else float(value)
+                    for name, value in row.items()
+                    if name not in kept and value != ""
+                }
 
 
 def identify(item: Mapping[str, object]) -> dict[str, str]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from ..quantization import activation_quantizers, calibrate
+from ..quantization import calibrate
 
 
 class Calibration:
@@ -39,9 +38,7 @@ class Calibration:
             image, _, args, kwargs = trainer.prepare_batch(batch, trainer.state.device, trainer.non_blocking)
             return self.network(image, *args, **kwargs)
 
+        sampler = getattr(self.data_loader, "sampler", None)
+        if hasattr(sampler, "set_epoch"):
+            sampler.set_epoch(0)  # the same images whether stage 1 ran in this process or in an earlier one
         calibrate(self.network, self.data_loader, forward, self.batches, self.percentile)
-        if idist.get_world_size() > 1:
-            # Each process saw other images; all go on with the ranges of the first.
-            for quantizer in activation_quantizers(self.network).values():
-                for bound in (quantizer.low, quantizer.high):
-                    bound.data.copy_(idist.broadcast(bound.data, src=0))

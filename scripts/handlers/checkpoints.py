@@ -15,7 +15,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from ..errors import BundleError
-from ..files import sha256, write_json
+from ..files import remove_partials, sha256, write_json
 from ..sam.weights import check_fit, read_checkpoint, save_weights
 
 
@@ -145,6 +145,10 @@ class StageCheckpoint:
         """Continue from `last_path` if `resume` is set and the file is there and of this run."""
         if self.origin is not None:
             self.fingerprint = sha256(self.origin)
+        if idist.get_rank() == 0:
+            for path in (self.best_path, self.last_path, *(record["path"] for record in self.records)):
+                if path is not None:
+                    remove_partials(path)
         if self.last_path is None:
             return
         if not self.resume:
@@ -173,6 +177,8 @@ class StageCheckpoint:
         self.without_improvement = best["without_improvement"]
         set_random_state(content["random"])
         self.log.info("resumed %s after epoch %d", self.last_path, trainer.state.epoch)
+        if self.patience is not None and self.without_improvement >= self.patience:
+            trainer.terminate()  # it had stopped early
 
 
 def random_state() -> dict[str, object]:

@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
 
-from ..adapters import RankAllocator, adapted_layers, rank_pattern
+from ..adapters import RankAllocator, adapted_layers, orthogonality, rank_pattern
 from ..reporting import plot_rank_pattern
 
 
@@ -35,8 +35,7 @@ class Orthogonality:
         trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, self.add_term)
 
     def add_term(self, trainer: Engine) -> None:
-        term = sum(layer.orthogonality() for layer in self.layers)
-        trainer.state.output["loss"] = trainer.state.output["loss"] + self.gamma * term
+        trainer.state.output["loss"] = trainer.state.output["loss"] + self.gamma * orthogonality(self.layers)
 
 
 class RankAllocation:

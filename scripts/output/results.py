@@ -12,6 +12,7 @@ from ignite.engine import Engine, Events
 
 from ..data.loading import pixel_spacing
 from ..errors import BundleError
+from ..files import is_full, replacing
 from .areas import lung_areas
 
 COLUMNS = (
@@ -109,15 +110,28 @@ class Results:
         self.add({"file": self.name(path), "status": "failed", "message": message})
 
     def add(self, row: dict[str, object]) -> None:
+        """Write a row.
+
+        Raises:
+            BundleError: the disk is full. The rows before stay.
+        """
         if self._file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("w", newline="")
+            with replacing(self.path) as partial, partial.open("w", newline="") as file:
+                writer = csv.DictWriter(file, COLUMNS, restval="")
+                writer.writeheader()
+                writer.writerows(self.rows)
+            self._file = self.path.open("a", newline="")
             self._writer = csv.DictWriter(self._file, COLUMNS, restval="")
-            self._writer.writeheader()
-            self._writer.writerows(self.rows)
+        try:
+            self._writer.writerow(row)
+            self._file.flush()
+        except OSError as error:
+            if not is_full(error):
+                raise
+            raise BundleError(
+                f"{self.path}: no space left on the disk; make room and run with --resume True"
+            ) from error
         self.rows.append(row)
-        self._writer.writerow(row)
-        self._file.flush()
 
     def finish(self) -> None:
         """Log what was done.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import jinja2
@@ -39,15 +40,18 @@ def format_figures(figures: Mapping[str, object] | None, metric: str) -> str:
     return f"{mean}{f' ± {std}' if std else ''} ({median}{missing})"
 
 
-def plot_distributions(rows: Sequence[Mapping[str, object]], metrics: Sequence[str]) -> bytes:
+def plot_distributions(rows: Iterable[Mapping[str, object]], metrics: Sequence[str]) -> bytes:
     """Box plots with every image as a point, one field a metric and one box a data set, as PNG."""
-    groups: dict[str, list[Mapping]] = {}
+    groups: dict[str, dict[str, array]] = {}
     for row in rows:
-        groups.setdefault(f"{row['dataset']}\n{row['part']}", []).append(row)
+        values = groups.setdefault(f"{row['dataset']}\n{row['part']}", {metric: array("d") for metric in metrics})
+        for metric in metrics:
+            if np.isfinite(row[metric]):
+                values[metric].append(row[metric])
     figure = new_figure(2.6 * len(metrics), 3.4)
     jitter = np.random.default_rng(0)
     for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics):
-        values = [[row[metric] for row in members if np.isfinite(row[metric])] for members in groups.values()]
+        values = [np.asarray(group[metric]) for group in groups.values()]
         axes.boxplot(values, widths=0.6, showfliers=False)
         for position, numbers in enumerate(values, start=1):
             axes.plot(position + jitter.uniform(-0.18, 0.18, len(numbers)), numbers, ".", markersize=3, alpha=0.4)
@@ -62,7 +66,7 @@ def plot_distributions(rows: Sequence[Mapping[str, object]], metrics: Sequence[s
 def write_report(
     path: str | Path,
     title: str,
-    rows: Sequence[Mapping[str, object]],
+    rows: Iterable[Mapping[str, object]],
     groups: Sequence[Mapping[str, object]],
     metrics: Sequence[str],
     overlays: Sequence[tuple[str, Image.Image]] = (),

@@ -50,8 +50,8 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
 
 def save_weights(state_dict: Mapping[str, object], path: str | Path) -> None:
     """Write `state_dict` to `path` so that the file is either the old or the new one, whole, even after a crash."""
-    with replacing(path) as partial:
-        torch.save(state_dict, partial)
+    with replacing(path) as partial, partial.open("wb") as file:  # torch keeps the reason of a failure only of a file
+        torch.save(state_dict, file)
 
 
 def constant_keys(network: nn.Module) -> list[str]:
