@@ -60,10 +60,15 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def remove_partials(path: str | Path) -> None:
-    """Remove what killed processes left beside `path`."""
-    for partial in Path(path).parent.glob(f"{Path(path).name}.*.partial"):
-        partial.unlink(missing_ok=True)
+def remove_partials(folder: str | Path) -> None:
+    """Remove the halves of files that killed processes left in `folder`."""
+    for partial in Path(folder).glob("*.partial"):
+        try:
+            os.kill(int(partial.suffixes[-2][1:]), 0)
+        except ProcessLookupError:
+            partial.unlink(missing_ok=True)
+        except (ValueError, IndexError, PermissionError):  # not ours, or of a process that lives
+            continue
 
 
 def sha256(path: str | Path) -> str:

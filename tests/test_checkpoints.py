@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import random
 import subprocess
 from types import SimpleNamespace
@@ -378,10 +379,13 @@ def test_full_disk_is_said_and_leaves_the_old_files_whole(small_disk):
 
 
 def test_what_killed_processes_left_beside_is_removed(tmp_path):
-    (tmp_path / "best.pt.4242.partial").write_bytes(b"half")
-    (tmp_path / "other.pt.4242.partial").write_bytes(b"half")
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    for name in (f"best.pt.{ended.pid}.partial", f"curves.json.{os.getppid()}.partial", "notes.partial"):
+        (tmp_path / name).write_bytes(b"half")
     train_scored(tmp_path, [0.1])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "other.pt.4242.partial"]
+    others = [f"curves.json.{os.getppid()}.partial", "notes.partial"]  # of a living process, and not ours
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", *others]
 
 
 def test_stage_that_had_stopped_early_does_not_go_on_when_resumed(tmp_path):

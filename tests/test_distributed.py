@@ -101,9 +101,9 @@ def test_stage1_ends_with_the_weights_of_one_process(runs):
 def test_stage2_ends_with_the_integers_of_one_process(runs):
     weights = [runs[processes] / "models" / "model.pt" for processes in (1, 2)]
     one, two = map(read_weights, weights)
-    for key, value in one.items():
-        if value.dtype == torch.int8:  # a weight near half an integer may be rounded the other way
-            assert (value.int() - two[key].int()).abs().float().mean() < 0.1, key
+    integers = [key for key, value in one.items() if value.dtype == torch.int8]
+    steps_apart = torch.cat([(one[key].int() - two[key].int()).abs().flatten() for key in integers])
+    assert steps_apart.float().mean() < 0.05 and (steps_apart > 1).float().mean() < 1e-3  # near a half, rounded over
     networks = [
         load_weights(integer_network(build_sam("vit_ti", 64, window_size=4), POLICY), path).eval() for path in weights
     ]

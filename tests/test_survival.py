@@ -17,8 +17,9 @@ def runs(tmp_path_factory) -> tuple[Path, Path]:
 
 
 def test_run_killed_in_both_stages_and_while_writing_ends_as_if_undisturbed(runs, tmp_path):
-    places = endure(tmp_path, *runs, kills=5)
-    assert sum(places.values()) == 5 and len(places) >= 3, places
+    places = endure(tmp_path, *runs, kills=4)
+    assert any(place.startswith("stage1, writing") for place in places), places
+    assert any(place.startswith("stage2, writing") for place in places), places
 
 
 def test_full_disk_stops_with_one_line_and_the_run_goes_on_when_there_is_room(runs, tmp_path):

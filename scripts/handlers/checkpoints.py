@@ -146,9 +146,8 @@ class StageCheckpoint:
         if self.origin is not None:
             self.fingerprint = sha256(self.origin)
         if idist.get_rank() == 0:
-            for path in (self.best_path, self.last_path, *(record["path"] for record in self.records)):
-                if path is not None:
-                    remove_partials(path)
+            for path in {self.best_path, self.last_path or self.best_path}:
+                remove_partials(path.parent)
         if self.last_path is None:
             return
         if not self.resume:

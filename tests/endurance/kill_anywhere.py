@@ -2,8 +2,9 @@
 
     python tests/endurance/kill_anywhere.py --kills 20
 
-Every second kill waits for a file that is just being written. After each, every checkpoint on disk must load; at the
-end stage1.pt, model.pt, rank_pattern.json and split.json must be those of the undisturbed run, bit by bit.
+A run is killed four times: in each stage while a checkpoint is being written, and at a random moment after one. After
+each, every checkpoint on disk must load; at the end stage1.pt, model.pt, rank_pattern.json and split.json must be those
+of the undisturbed run, bit by bit. Then the next run, until there are enough kills.
 """
 
 from __future__ import annotations
@@ -46,13 +47,8 @@ def command(data: Path, folder: Path) -> list[str]:
 
 
 def partials(folder: Path) -> list[Path]:
-    """Files that are being written."""
+    """Files that are half written."""
     return [path for place in ("models", *(f"eval/{s}" for s in STAGES)) for path in (folder / place).glob("*.partial")]
-
-
-def stage_of(folder: Path) -> str:
-    """How far the run has come."""
-    return next((stage for stage in reversed(STAGES) if (folder / "eval" / stage / "last.pt").is_file()), "start")
 
 
 def check_whole(folder: Path) -> None:
@@ -61,29 +57,28 @@ def check_whole(folder: Path) -> None:
         torch.load(path, weights_only=True, map_location="cpu")
 
 
-def killed(data: Path, folder: Path, writing: bool, delay_s: float) -> str | None:
-    """Run until the next checkpoint (or, with `writing`, until a file is half written) and `delay_s` more, then kill.
+def kill(data: Path, folder: Path, stage: str, writing: bool, delay_s: float) -> str:
+    """Resume until `stage` writes a checkpoint, or has written one and `delay_s` more, then kill.
 
     Returns:
-        Where it was: stage, and "writing" if a file was left half written; None if the run ended before.
+        What was being written when it died, or "".
     """
-    written = {path: path.stat().st_mtime_ns for path in (folder / "eval").glob("*/last.pt")}
+    last = folder / "eval" / stage / "last.pt"
+    before = last.stat().st_mtime_ns if last.is_file() else None
     process = subprocess.Popen(command(data, folder), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while process.poll() is None:
-            news = any(written.get(p) != p.stat().st_mtime_ns for p in (folder / "eval").glob("*/last.pt"))
-            if partials(folder) if writing else news:
+            half = any(f"{name}.pt." in path.name for name in ("last", "stage1", "model") for path in partials(folder))
+            if half if writing and last.parent.is_dir() else last.is_file() and last.stat().st_mtime_ns != before:
                 break
-            time.sleep(0.0005 if writing else 0.01)
+            time.sleep(0.0005)
         else:
-            if process.returncode:
-                raise SystemExit(f"the run failed by itself with status {process.returncode}")
-            return None
+            raise SystemExit(f"the run ended with status {process.returncode} before it could be killed in {stage}")
         time.sleep(0 if writing else delay_s)
     finally:
         process.kill()
         process.wait()
-    return f"{stage_of(folder)}{', writing' if partials(folder) else ''}"
+    return ", ".join(path.name.split(".partial")[0].rsplit(".", 1)[0] for path in partials(folder))
 
 
 def difference(first: Path, second: Path) -> list[str]:
@@ -107,30 +102,28 @@ def undisturbed(folder: Path) -> tuple[Path, Path]:
 
 
 def endure(folder: Path, data: Path, whole: Path, kills: int, seed: int = 0) -> Counter:
-    """Kill a run `kills` times, finish it, and compare it with the one in `whole`.
+    """Kill runs `kills` times (a multiple of four), finish each, and compare it with the one in `whole`.
 
     Returns:
-        How often it was killed where.
+        How often they were killed where.
 
     Raises:
         SystemExit: a file was lost, or the results differ.
     """
-    moments, counts, cut = random.Random(seed), Counter(), folder / "cut"
-    while sum(counts.values()) < kills:
-        place = killed(data, cut, writing=sum(counts.values()) % 2 == 0, delay_s=moments.uniform(0, 1.0))
-        if place is None:  # the run is through: another one, until there are enough kills
-            if found := difference(whole, cut):
-                raise SystemExit(f"differs: {found[:5]}")
-            cut = folder / f"cut_{sum(counts.values())}"
-            continue
-        counts[place] += 1
-        check_whole(cut)
-        print(f"kill {sum(counts.values())}: {place}", flush=True)
-    subprocess.run(command(data, cut), cwd=ROOT, check=True, capture_output=True)
-    if left := partials(cut):
-        raise SystemExit(f"left beside: {left}")
-    if found := difference(whole, cut):
-        raise SystemExit(f"differs: {found[:5]}")
+    moments, counts = random.Random(seed), Counter()
+    while (done := sum(counts.values())) < kills:
+        cut = folder / f"cut_{done}"
+        for stage in STAGES:
+            for writing in (True, False):
+                half = kill(data, cut, stage, writing, moments.uniform(0, 1.0))
+                check_whole(cut)
+                counts[f"{stage}, writing {half}" if half else stage] += 1
+                print(f"kill {sum(counts.values())}: {stage}{f', writing {half}' if half else ''}", flush=True)
+        subprocess.run(command(data, cut), cwd=ROOT, check=True, capture_output=True)
+        if left := partials(cut):
+            raise SystemExit(f"left beside: {left}")
+        if found := difference(whole, cut):
+            raise SystemExit(f"differs: {found[:5]}")
     return counts
 
 
