@@ -1,5 +1,6 @@
 """From files on disk to tensors: data lists, splits, transforms and prompts."""
 
+from .caching import DiskCachedDataset, cached_dataset
 from .checks import check_files
 from .datalist import Split, check_split, list_images, load_datalist, parts_in_use, select, split_by_patient, split_ids
 from .intensity import ScaleByPercentilesd
@@ -11,6 +12,7 @@ from .transforms import CropFramed, Letterboxd, MaskChannelsd, RandLocalContrast
 
 __all__ = [
     "CropFramed",
+    "DiskCachedDataset",
     "DrawPhantomd",
     "Letterboxd",
     "LoadRadiographd",
@@ -24,6 +26,7 @@ __all__ = [
     "ScaleByPercentilesd",
     "Split",
     "TolerantLoader",
+    "cached_dataset",
     "check_files",
     "check_split",
     "list_images",
