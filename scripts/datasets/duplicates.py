@@ -12,10 +12,12 @@ from scipy.sparse.csgraph import connected_components
 from ..data.datalist import PARTS
 from ..errors import BundleError
 from .fingerprints import Fingerprint
-from .perceptual_hash import BITS
+from .perceptual_hash import BITS, THUMBNAIL_SIDE
 
 ROWS = 256  # images that are compared with all others at once: 65,000 others take 67 MB
-PAIRS = 1 << 12  # pairs of thumbnails that are correlated at once: 134 MB
+PAIRS = 1 << 14  # pairs that are looked at at once
+COARSE = 16  # side of the thumbnails that most pairs are dropped by
+SLACK = 0.03  # by which these may correlate less than the fine ones
 
 
 @dataclass(frozen=True)
@@ -55,15 +57,19 @@ def find_copies(fingerprints: Sequence[Fingerprint], distance: int, correlation:
     hashes = np.array([entry.hash for entry in fingerprints], dtype=np.uint64)
     digests = np.array([entry.digest for entry in fingerprints])
     ranks = np.stack([entry.thumbnail.ravel() for entry in fingerprints])
+    cell = THUMBNAIL_SIDE // COARSE
+    cells = ranks.reshape(len(ranks), COARSE, cell, COARSE, cell)
+    coarse = centred(cells.mean(axis=(2, 4), dtype=np.float32).reshape(len(ranks), -1))
     copies = []
-    for first, second, bits in alike(hashes, distance):
-        for start in range(0, len(first), PAIRS):
-            part = slice(start, start + PAIRS)
-            values = correlations(ranks[first[part]], ranks[second[part]])
-            same = digests[first[part]] == digests[second[part]]
+    for all_first, all_second, all_bits in alike(hashes, distance):
+        for start in range(0, len(all_first), PAIRS):
+            first, second, bits = (values[start : start + PAIRS] for values in (all_first, all_second, all_bits))
+            same = digests[first] == digests[second]
+            near = np.abs(np.einsum("np,np->n", coarse[first], coarse[second])) >= correlation - SLACK
+            first, second, bits, same = (values[near | same] for values in (first, second, bits, same))
+            values = np.einsum("np,np->n", centred(ranks[first]), centred(ranks[second]))
             for i in np.flatnonzero((np.abs(values) >= correlation) | same):
-                pair = int(first[start + i]), int(second[start + i])
-                copies.append(Copy(*pair, int(bits[start + i]), float(values[i]), bool(same[i])))
+                copies.append(Copy(int(first[i]), int(second[i]), int(bits[i]), float(values[i]), bool(same[i])))
     return copies
 
 
@@ -92,11 +98,12 @@ def alike(hashes: np.ndarray, distance: int) -> Iterator[tuple[np.ndarray, np.nd
             yield first + start, second + start, ((BITS - products[first, second]) / 2).astype(int)
 
 
-def correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Pearson's correlation of N pairs of N x P values, row by row."""
-    centred = [rows.astype(np.float32) - rows.mean(axis=1, keepdims=True, dtype=np.float32) for rows in (first, second)]
-    norms = [np.sqrt(np.einsum("np,np->n", rows, rows)) for rows in centred]
-    return np.einsum("np,np->n", *centred) / np.maximum(norms[0] * norms[1], 1e-6)
+def centred(rows: np.ndarray) -> np.ndarray:
+    """N x P values with mean 0 and norm 1 in each row: products of rows are correlations. Equal values become 0."""
+    rows = rows.astype(np.float32)
+    rows -= rows.mean(axis=1, keepdims=True)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+    return rows
 
 
 def group(patients: Sequence[str], copies: Sequence[Copy]) -> list[str]:
