@@ -146,11 +146,11 @@ def test_training_and_data_are_measured(tmp_path):
         },
     ]
     groups[0]["variants"] = [{"name": "ours", "variant": "adalora"}, {"name": "decoder", "variant": "decoder"}]
-    groups[1]["variants"] = [{"name": name, "variant": name} for name in ("cold", "cached")]
+    groups[1]["variants"] = [{"name": name, "variant": name} for name in ("cold", "cached", "disk")]
     Benchmark(groups, POLICIES, tmp_path, rounds=3, calls=2, threads=1, bundle_root=ROOT).run()
     steps, films = (
         {entry["name"]: entry for entry in result["figures"]}
         for result in json.loads((tmp_path / "benchmark.json").read_text())["results"]
     )
     assert steps["decoder"]["ratio"] > 1 and steps["ours"]["batch"] == 2
-    assert films["cached"]["ratio"] > 1
+    assert films["cached"]["ratio"] > 1 and films["disk"]["ratio"] > 1

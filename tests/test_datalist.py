@@ -382,7 +382,7 @@ def test_free_image_of_a_patient_with_a_fixed_part_follows_the_patient():
 def test_patient_fixed_in_two_parts_is_refused_by_name():
     items = patients([1] * 4)
     items += [{"id": f"y{p}", "dataset": "a", "patient": "twice", "part": p} for p in ("train", "test")]
-    with pytest.raises(BundleError, match="'twice' stands in train and in test"):
+    with pytest.raises(BundleError, match=r"'twice' stands in train \(ytrain\) and in test \(ytest\)"):
         split_by_patient(items, FRACTIONS)
 
 
@@ -545,3 +545,45 @@ def test_a_hosts_faults_are_named(tmp_path):
     write_png(tmp_path / "labels" / "b.png", width=7)
     with pytest.raises(BundleError, match="mask is 7 x 4 pixels but its image"):
         parts_in_use(split, train, other)
+
+
+# Groups across data sets
+
+
+def grouped(items, **groups):
+    """Items with the group of their patient; a patient that is not named is its own."""
+    return [dict(item, group=groups.get(item["patient"], item["patient"])) for item in items]
+
+
+def test_group_across_data_sets_stands_in_one_part():
+    items = grouped(patients([1] * 30, "a") + patients([1] * 30, "b"), **{f"b{i}": f"a{i}" for i in range(10)})
+    for seed in range(20):
+        part_of = {}
+        for part, members in split_by_patient(items, FRACTIONS, seed).items():
+            for item in members:
+                assert part_of.setdefault(item["group"], part) == part
+
+
+def test_groups_of_single_patients_leave_the_split_as_it_was():
+    items = patients([2] * 30, "a") + patients([1] * 30, "b")
+    plain, with_groups = (split_ids(split_by_patient(list_, FRACTIONS, 3)) for list_ in (items, grouped(items)))
+    assert plain == with_groups
+
+
+def test_group_fixed_in_two_parts_is_refused_by_both_images():
+    items = grouped(patients([1], "a", part="train") + patients([1], "b", part="test"), b0="a0")
+    with pytest.raises(BundleError, match=r"group 'a0' stands in train \(a0_0\) and in test \(b0_0\)"):
+        split_by_patient(items, FRACTIONS)
+
+
+def test_free_image_of_a_group_with_a_fixed_part_follows_it():
+    items = grouped(patients([1], "a", part="test") + patients([1] * 30, "b"), b7="a0")
+    for seed in range(10):
+        assert {"a0_0", "b7_0"} <= {item["id"] for item in split_by_patient(items, FRACTIONS, seed)["test"]}
+
+
+def test_image_of_a_recorded_group_is_not_unseen(tmp_path):
+    items = grouped(patients([1, 1], "a") + patients([1, 1], "b"), b0="a0")
+    (tmp_path / "split.json").write_text(json.dumps({"train": ["a0_0"], "validation": [], "test": []}))
+    assert [item["id"] for item in select(items, "unseen", tmp_path / "split.json")] == ["a1_0", "b1_0"]
+    assert [item["id"] for item in select(items, "train", tmp_path / "split.json")] == ["a0_0", "b0_0"]

@@ -17,7 +17,7 @@ from monai.bundle import ConfigParser
 from monai.transforms import Compose
 from PIL import Image
 
-from ..data import load_datalist
+from ..data import DiskCachedDataset, load_datalist
 from ..errors import BundleError
 from ..phantoms import generate_phantom, write_phantoms
 from ..quantization import integer_network
@@ -87,7 +87,9 @@ def inference(spec: Mapping[str, object], folder: str) -> Callable[[], object]:
 
 
 def data(spec: Mapping[str, object], folder: str) -> Callable[[], None]:
-    """Films on disk through the transforms of train.yaml: all of them ("cold"), or those behind the cache ("cached").
+    """Films on disk through the transforms of train.yaml: all of them ("cold"), or those behind the cache.
+
+    The cache is in memory ("cached") or on disk ("disk", filled before; the system may hold its files in memory).
 
     Args:
         spec: "variant", "film_size", side of the PNG files in pixels, and "batch", films a call.
@@ -103,8 +105,11 @@ def data(spec: Mapping[str, object], folder: str) -> Callable[[], None]:
     items = load_datalist(folder)
     if spec["variant"] == "cold":
         return lambda: [second(first(item)) for item in items]
+    if spec["variant"] == "disk":
+        dataset = DiskCachedDataset(items, Compose([first, second]), Path(folder) / "cache")
+        return lambda: [dataset[index] for index in range(len(items))]
     if spec["variant"] != "cached":
-        raise BundleError(f"benchmark: unknown variant {spec['variant']!r}; known: cold, cached")
+        raise BundleError(f"benchmark: unknown variant {spec['variant']!r}; known: cold, cached, disk")
     cached = [first(item) for item in items]
     return lambda: [second(deepcopy(item)) for item in cached]
 

@@ -1,5 +1,6 @@
 """From files on disk to tensors: data lists, splits, transforms and prompts."""
 
+from .caching import DiskCachedDataset, cached_dataset
 from .checks import check_files
 from .datalist import Split, check_split, list_images, load_datalist, parts_in_use, select, split_by_patient, split_ids
 from .intensity import ScaleByPercentilesd
@@ -12,6 +13,7 @@ from .transforms import CropFramed, Letterboxd, MaskChannelsd, RandLocalContrast
 
 __all__ = [
     "CropFramed",
+    "DiskCachedDataset",
     "DrawPhantomd",
     "ImageLoader",
     "Letterboxd",
@@ -27,6 +29,7 @@ __all__ = [
     "Split",
     "TolerantLoader",
     "TrainingLoader",
+    "cached_dataset",
     "check_files",
     "check_split",
     "list_images",

@@ -56,12 +56,13 @@ def load_datalist(dataset_dir: str | Path, datasets: Sequence[str] | None = None
     """Images with masks below `dataset_dir`, checked.
 
     The folder holds a `manifest.csv` (columns image and mask, relative to it; optional id, dataset, patient, part,
-    further columns are kept), a MONAI `datalist.json` (sections training, validation, test with image and label), or
-    `images/` and `masks/` paired by file stem.
+    group, target; further columns are kept), a MONAI `datalist.json` (sections training, validation, test with image
+    and label), or `images/` and `masks/` paired by file stem.
 
     Args:
         dataset_dir: the folder.
-        datasets: names in the manifest's dataset column to keep; None keeps all.
+        datasets: names in the manifest's dataset column to keep; None keeps all, unless their masks show different
+            targets.
 
     Returns:
         Dictionaries with image, label, id, dataset, patient and, where the source fixes it, part.
@@ -83,6 +84,12 @@ def load_datalist(dataset_dir: str | Path, datasets: Sequence[str] | None = None
         if unknown:
             raise BundleError(f"{root}: no data set named {unknown[0]!r}; it has {_names(items)}")
         items = [item for item in items if item["dataset"] in datasets]
+    targets = {item["target"]: item["dataset"] for item in reversed(items) if item.get("target")}
+    if datasets is None and len(targets) > 1:
+        sets = ", ".join(f"the {target} in {name}" for target, name in sorted(targets.items()))
+        raise BundleError(
+            f"{root}: masks show {sets}; choose what to mix: --datasets \"['...']\"; it has {_names(items)}"
+        )
     if not items:
         raise BundleError(f"{root}: no images listed")
     repeated = [name for name, count in Counter(item["id"] for item in items).items() if count > 1]
@@ -108,7 +115,9 @@ def split_by_patient(
 ) -> dict[str, list[dict]]:
     """Split into train, validation and test so that no patient stands in two parts, per data set.
 
-    Items with a "part" keep it. Whole patients are drawn in seeded order until a part has its share of images.
+    Items with a "part" keep it. Whole patients are drawn in seeded order until a part has its share of images. Where an
+    item names a "group" (see `scripts.datasets`: patients with copies of an image in common), that is drawn in place of
+    the patient, and goes to one part in all data sets.
 
     Args:
         items: from `load_datalist`.
@@ -118,7 +127,7 @@ def split_by_patient(
             becomes a training one.
 
     Raises:
-        BundleError: fractions that do not fit, a patient fixed in two parts, or images that the record lacks.
+        BundleError: fractions that do not fit, a patient or group fixed in two parts, or images that the record lacks.
     """
     if record is not None and Path(record).is_file():
         return _recorded_split(items, record)
@@ -128,6 +137,7 @@ def split_by_patient(
     parts: dict[str, list[dict]] = {part: [] for part in PARTS}
     free: dict[str, list[dict]] = defaultdict(list)
     fixed: dict[str, str] = {}
+    first: dict[str, str] = {}  # image that fixed it
     for item in items:
         part = item.get("part")
         if not part:
@@ -135,12 +145,16 @@ def split_by_patient(
             continue
         if part not in PARTS:
             raise BundleError(f"{item['id']}: unknown part {part!r}; known: {', '.join(PARTS)}")
-        if fixed.setdefault(item["patient"], part) != part:
-            raise BundleError(f"patient {item['patient']!r} stands in {fixed[item['patient']]} and in {part}")
+        unit = _unit(item)
+        first.setdefault(unit, item["id"])
+        if fixed.setdefault(unit, part) != part:
+            kind = "group" if item.get("group") else "patient"
+            raise BundleError(f"{kind} {unit!r} stands in {fixed[unit]} ({first[unit]}) and in {part} ({item['id']})")
         parts[part].append(dict(item))
     for name in sorted(free):
         for part, members in _draw_patients(free[name], fractions, f"{seed}/{name}", fixed).items():
             parts[part].extend(members)
+            fixed |= {item["group"]: part for item in members if item.get("group")}  # for the data sets to come
     # Where the source fixes every part it may do without a test part.
     needed = [part for part, share in fractions.items() if share > 0 and (free or part != "test")]
     empty = [part for part in needed if not parts[part]]
@@ -259,13 +273,18 @@ def _recorded_split(items: Sequence[Mapping], record: str | Path) -> dict[str, l
     return {part: [dict(known[name], part=part) for name in recorded.get(part, ())] for part in PARTS}
 
 
+def _unit(item: Mapping) -> str:
+    """What a split must not divide: the group of an item, or its patient."""
+    return item.get("group") or item["patient"]
+
+
 def _draw_patients(
     items: list[dict], fractions: Mapping[str, float], seed: str, fixed: Mapping[str, str]
 ) -> dict[str, list[dict]]:
-    """Assign whole patients; each goes to the part that is furthest below its share."""
+    """Assign whole patients or groups; each goes to the part that is furthest below its share."""
     patients: dict[str, list[dict]] = defaultdict(list)
     for item in items:
-        patients[item["patient"]].append(item)
+        patients[_unit(item)].append(item)
     order = sorted(patients)
     random.Random(seed).shuffle(order)
     drawn: dict[str, list[dict]] = {part: [] for part in fractions}
@@ -280,6 +299,8 @@ def _draw_patients(
 def select(items: Sequence[Mapping], part: str | None = None, record: str | Path | None = None) -> list[dict]:
     """Mark each item with the part it had in a recorded split, and keep one part.
 
+    An item that the record lacks has the part of another one of its group: a copy of a training image is not unseen.
+
     Args:
         items: from `load_datalist`.
         part: "train", "validation", "test", "unseen" (in none of them), or None for all.
@@ -291,7 +312,8 @@ def select(items: Sequence[Mapping], part: str | None = None, record: str | Path
     known: dict[str, str] = {}
     if record is not None and Path(record).is_file():
         known = {name: key for key, names in read_record(record).items() for name in names}
-    marked = [dict(item, part=known.get(item["id"], "unseen")) for item in items]
+    groups = {item["group"]: known[item["id"]] for item in items if item.get("group") and item["id"] in known}
+    marked = [dict(item, part=known.get(item["id"]) or groups.get(item.get("group"), "unseen")) for item in items]
     kept = [item for item in marked if part is None or item["part"] == part]
     if not kept:
         raise BundleError(f"no image belongs to the part {part!r}; parts here: {sorted({m['part'] for m in marked})}")
