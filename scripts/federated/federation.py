@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -145,7 +146,10 @@ class Federation:
         own = {"output_dir": str(folder), "model_dir": str(folder), "bundle_root": str(self.root)}
         settings = {**self.settings, **self.sites[name], **own}
         site = Site(str(self.root), list(files), settings, settings["local_epochs"])
-        site.initialize({ExtraItems.CLIENT_NAME: name})
+        with warnings.catch_warnings():
+            # That a site runs the configs it is given: here they are this bundle's own.
+            warnings.filterwarnings("ignore", message="executing the bundle config")
+            site.initialize({ExtraItems.CLIENT_NAME: name})
         self.images[name] = site.images
         self._random[name] = random_state()
         return site

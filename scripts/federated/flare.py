@@ -5,6 +5,7 @@ NVFLARE pins other versions of some of this bundle's requirements for developmen
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -161,7 +162,7 @@ def run_simulator(
     """Run both stages in NVFLARE's simulator, every site in a process of its own.
 
     Args:
-        sites, bundle_root, settings, overlays: see `Federation`.
+        sites, bundle_root, settings, overlays: see `Federation`; paths in them absolute, since NVFLARE changes folders.
         output_dir: gets models/, SITE/ for each site, and NVFLARE's jobs and workspaces.
 
     Raises:
@@ -174,6 +175,6 @@ def run_simulator(
         write_job(job, stage, sites, output_dir, bundle_root, settings, overlays)
         command = [sys.executable, "-m", "nvflare.cli", "simulator", str(job), "-w", str(workspace)]
         command += ["-c", ",".join(sites), "-t", str(len(sites))]
-        code = subprocess.run(command, cwd=bundle_root).returncode
+        code = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(bundle_root)}).returncode
         if code != 0 or not (output_dir / "models" / left).is_file():
             raise BundleError(f"{workspace}: the simulator ended with status {code}; see the logs of server and sites")
