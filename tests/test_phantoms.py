@@ -10,7 +10,7 @@ from PIL import Image
 
 from scripts.data import DrawPhantomd, OrganBySeedd, PromptBoxd, RandOrgand, load_datalist, phantom_seeds
 from scripts.errors import BundleError
-from scripts.phantoms import contact_sheet, generate_phantom, write_phantoms
+from scripts.phantoms import contact_sheet, generate_phantom, write_detectors, write_phantoms
 
 COUNT = 30
 
@@ -180,7 +180,9 @@ def test_second_call_rewrites_nothing(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-@pytest.mark.parametrize("change", [{"count": 3}, {"size": 65}, {"seed": 1}, {"classes": "organs"}])
+@pytest.mark.parametrize(
+    "change", [{"count": 3}, {"size": 65}, {"seed": 1}, {"classes": "organs"}, {"detector": "film"}]
+)
 def test_folder_with_another_recipe_is_refused_and_left_alone(tmp_path, change):
     write_phantoms(tmp_path, 2, 64)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
@@ -209,6 +211,27 @@ def test_fewer_than_one_phantom_is_refused(tmp_path, count):
 def test_unknown_classes_are_refused(tmp_path):
     with pytest.raises(BundleError, match="'lungs' or 'organs', got 'bones'"):
         write_phantoms(tmp_path, 1, classes="bones")
+
+
+def test_unknown_detector_is_refused(tmp_path):
+    with pytest.raises(BundleError, match="one of digital, film, got 'fluoroscope'"):
+        write_phantoms(tmp_path, 1, detector="fluoroscope")
+
+
+def test_detectors_show_other_patients_and_film_is_a_negative(tmp_path):
+    write_detectors(tmp_path, 3, 96, seed=40)
+    items = load_datalist(tmp_path)
+    assert [(item["dataset"], item["id"]) for item in items] == [
+        (name, f"{name}_phantom_{i:05d}") for name in ("digital", "film") for i in range(3)
+    ]
+    for seed, item in enumerate(items, start=40):
+        drawn, shown = generate_phantom(seed, 96), np.asarray(Image.open(item["image"])) / 255
+        assert np.array_equal(np.asarray(Image.open(item["label"])) > 0, lungs(drawn))
+        agreement = np.corrcoef(shown.ravel(), drawn.image.ravel())[0, 1]
+        assert agreement > 0.999 if item["dataset"] == "digital" else agreement < -0.9
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    write_detectors(tmp_path, 3, 96, seed=40)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_contact_sheet_shows_the_images_unchanged(tmp_path, phantoms):

@@ -55,22 +55,27 @@ class RankAllocator:
         if self.steps < self.schedule.frozen_from:
             update([part for importance in self.importance.values() for part in importance.parts.values()])
         if self.schedule.renews(self.steps):
-            self._renew_masks(self.schedule.budget(self.steps))
+            self.renew_masks(self.scores(), self.schedule.budget(self.steps))
         if self.finished:
-            self._clear_masked()
+            self.clear_masked()
+
+    def scores(self) -> dict[str, torch.Tensor]:
+        """Importance of the triplets of each layer, by layer name."""
+        return {name: importance.score() for name, importance in self.importance.items()}
 
     @torch.no_grad()
-    def _renew_masks(self, budget: int) -> None:
-        scores = {name: importance.score() for name, importance in self.importance.items()}
+    def renew_masks(self, scores: Mapping[str, torch.Tensor], budget: int) -> None:
+        """Keep the `budget` most important triplets of the whole network by `scores`, one tensor a layer."""
         surplus = self.schedule.initial - budget
         if surplus > 0:
             threshold = torch.cat(list(scores.values())).kthvalue(surplus).values
             for name, layer in self.layers.items():
                 layer.rank_mask.copy_(scores[name] > threshold)
-        self._clear_masked()
+        self.clear_masked()
 
     @torch.no_grad()
-    def _clear_masked(self) -> None:
+    def clear_masked(self) -> None:
+        """Set lambda to 0 where a triplet is masked."""
         for layer in self.layers.values():
             layer.adapter_lambda.mul_(layer.rank_mask)
 

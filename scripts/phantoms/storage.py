@@ -12,6 +12,7 @@ from PIL import Image
 
 from ..errors import BundleError
 from ..files import replacing, write_json
+from .detectors import DETECTORS
 from .generator import Phantom, generate_phantom
 
 COLUMNS = ("dataset", "id", "patient", "image", "mask", "view", "finding", "heart_region", "licence")
@@ -19,7 +20,7 @@ OUTLINE_COLOURS = {1: (80, 200, 255), 2: (120, 255, 120), 3: (255, 110, 90)}
 
 
 def write_phantoms(
-    folder: str | Path, count: int, size: int = 256, seed: int = 0, classes: str = "lungs"
+    folder: str | Path, count: int, size: int = 256, seed: int = 0, classes: str = "lungs", detector: str = "digital"
 ) -> list[dict[str, str]]:
     """Write phantoms as PNG pairs with a manifest.
 
@@ -30,19 +31,24 @@ def write_phantoms(
         size: side in pixels.
         seed: of the first phantom; the others follow.
         classes: "lungs" writes masks of 0 and 255, "organs" integer labels 0..3 (right lung, left lung, heart).
+        detector: one of `DETECTORS`.
 
     Returns:
         The rows of the manifest.
 
     Raises:
-        BundleError: count below 1, unknown classes, or a folder that holds other images.
+        BundleError: count below 1, unknown classes or detector, or a folder that holds other images.
     """
     if count < 1:
         raise BundleError(f"the number of phantoms must be at least 1, got {count}")
     if classes not in ("lungs", "organs"):
         raise BundleError(f"phantom classes must be 'lungs' or 'organs', got {classes!r}")
+    if detector not in DETECTORS:
+        raise BundleError(f"phantom detector must be one of {', '.join(DETECTORS)}, got {detector!r}")
     folder = Path(folder)
     recipe = {"count": count, "size": size, "seed": seed, "classes": classes}
+    if detector != "digital":  # the only one there was when older sets were written
+        recipe["detector"] = detector
     record = folder / "phantoms.json"
     same = record.is_file() and json.loads(record.read_text()) == recipe
     if same:
@@ -59,7 +65,8 @@ def write_phantoms(
         phantom = generate_phantom(seed + i, size)
         name = f"phantom_{i:05d}"
         mask = phantom.labels if classes == "organs" else np.isin(phantom.labels, (1, 2)).astype(np.uint8) * 255
-        Image.fromarray((phantom.image * 255).round().astype(np.uint8)).save(folder / "images" / f"{name}.png")
+        image = DETECTORS[detector](phantom.image, np.random.default_rng([seed + i, 3]))
+        Image.fromarray((image * 255).round().astype(np.uint8)).save(folder / "images" / f"{name}.png")
         Image.fromarray(mask).save(folder / "masks" / f"{name}.png")
         files = (f"images/{name}.png", f"masks/{name}.png")
         rows.append(
@@ -71,6 +78,28 @@ def write_phantoms(
         writer.writerows(rows)
     write_json(record, recipe)  # last: it says that the set is complete
     return rows
+
+
+def write_detectors(folder: str | Path, count: int, size: int = 256, seed: int = 0) -> None:
+    """Write `count` phantoms for each detector, no patient twice, and one manifest with a data set for each.
+
+    Args:
+        folder: gets DETECTOR/ (see `write_phantoms`) and `manifest.csv`.
+        count: phantoms of each detector.
+        size: side in pixels.
+        seed: of the first phantom; the others follow.
+    """
+    folder = Path(folder)
+    rows = []
+    for number, name in enumerate(DETECTORS):
+        for row in write_phantoms(folder / name, count, size, seed + number * count, detector=name):
+            own = {"dataset": name, "id": f"{name}_{row['id']}", "patient": f"{name}_{row['patient']}"}
+            rows.append({**row, **own, **{key: f"{name}/{row[key]}" for key in ("image", "mask")}})
+    with replacing(folder / "manifest.csv") as partial:
+        with partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 def contact_sheet(phantoms: Sequence[Phantom], path: str | Path, columns: int = 6) -> None:
