@@ -53,11 +53,15 @@ class RankAllocator:
         """Call after each optimiser step, before the gradients are cleared (unscaled and accumulated by then)."""
         self.steps += 1
         if self.steps < self.schedule.frozen_from:
-            update([part for importance in self.importance.values() for part in importance.parts.values()])
+            self.update_importance()
         if self.schedule.renews(self.steps):
             self.renew_masks(self.scores(), self.schedule.budget(self.steps))
         if self.finished:
             self.clear_masked()
+
+    def update_importance(self) -> None:
+        """Take in the values and gradients of an optimiser step."""
+        update([part for importance in self.importance.values() for part in importance.parts.values()])
 
     def scores(self) -> dict[str, torch.Tensor]:
         """Importance of the triplets of each layer, by layer name."""

@@ -39,8 +39,7 @@ class SiteAllocator(RankAllocator):
         if self.finished:
             self.clear_masked()
         else:
-            for importance in self.importance.values():
-                importance.update()
+            self.update_importance()
 
 
 class CalibrationRound(Calibration):
