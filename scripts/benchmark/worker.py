@@ -106,7 +106,8 @@ def data(spec: Mapping[str, object], folder: str) -> Callable[[], None]:
     if spec["variant"] == "cold":
         return lambda: [second(first(item)) for item in items]
     if spec["variant"] == "disk":
-        dataset = DiskCachedDataset(items, Compose([first, second]), Path(folder) / "cache")
+        transform = Compose([*first.transforms, *second.transforms])
+        dataset = DiskCachedDataset(items, transform, Path(folder) / "cache")
         return lambda: [dataset[index] for index in range(len(items))]
     if spec["variant"] != "cached":
         raise BundleError(f"benchmark: unknown variant {spec['variant']!r}; known: cold, cached, disk")
