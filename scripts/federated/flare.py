@@ -1,6 +1,6 @@
 """The federation under NVFLARE: the server's component, and jobs for its simulator. Needs `pip install monai-nvflare`.
 
-NVFLARE pins other versions of some of this bundle's requirements for development: give it an environment of its own.
+It pins versions that this bundle's requirements for development do not go with: give it an environment of its own.
 """
 
 from __future__ import annotations
