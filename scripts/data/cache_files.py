@@ -38,9 +38,7 @@ def write_entry(path: Path, content: dict[str, object]) -> dict[str, object]:
                 file.write(MAGIC + zlib.crc32(body).to_bytes(4, "big"))
                 file.write(body)
     except OSError as error:
-        raise BundleError(
-            f"{path.parent}: cannot be written to ({error.strerror}); make room or name another cache_dir"
-        ) from error
+        raise BundleError(f"{path.parent}: cannot be written to ({error.strerror}); name another cache_dir") from error
     return unpacked(content)
 
 
