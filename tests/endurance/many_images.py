@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import psutil
+import torch
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
@@ -23,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from scripts.phantoms import write_phantoms  # noqa: E402
+from scripts.quantization import calibrate, prepare, to_integer  # noqa: E402
+from scripts.sam import build_sam, save_weights  # noqa: E402
 
 SIDE = 64
 FILES = 50
@@ -35,7 +38,7 @@ def write_list(folder: Path, images: int) -> None:
         writer = csv.writer(file)
         writer.writerow(["image", "mask", "id", "dataset", "patient"])
         for i in range(images):
-            name = f"phantom_{500 + i % FILES:05d}.png"
+            name = f"phantom_{i % FILES:05d}.png"
             writer.writerow([f"images/{name}", f"masks/{name}", f"film_{i:06d}", "many", f"patient_{i // 5:06d}"])
 
 
@@ -96,7 +99,12 @@ def workflow(name: str, kind: str, folder: Path, **overrides) -> ConfigWorkflow:
 def load(folder: Path, num_workers: int) -> Watch:
     """One epoch of the training loader of train.yaml, with augmentation, without the network."""
     training = workflow(
-        "train.yaml", "train", folder, num_workers=num_workers, fractions={"train": 1.0, "validation": 0.0, "test": 0.0}
+        "train.yaml",
+        "train",
+        folder,
+        num_workers=num_workers,
+        fractions={"train": 0.98, "validation": 0.02, "test": 0.0},
+        cache_gb=0.1,
     )
     loader = training.parser.get_parsed_content("train::dataloader")
     watch = Watch(len(loader.dataset))
@@ -105,9 +113,24 @@ def load(folder: Path, num_workers: int) -> Watch:
     return watch
 
 
+def write_model(path: Path) -> None:
+    """An untrained network of integers for images of `SIDE` pixels."""
+    network = prepare(build_sam("vit_ti", SIDE, window_size=4), ROOT / "configs" / "policies" / "paper.yaml")
+    calibrate(network, [torch.rand(1, 1, SIDE, SIDE)], network, 1)
+    save_weights({"model": to_integer(network).state_dict()}, path)
+
+
 def evaluate(folder: Path, num_workers: int, images: int) -> Watch:
     """evaluate.yaml on all images, to tables, overlays and report."""
-    evaluation = workflow("evaluate.yaml", "infer", folder, num_workers=num_workers, split_record="none.json")
+    write_model(folder / "model.pt")
+    evaluation = workflow(
+        "evaluate.yaml",
+        "infer",
+        folder,
+        num_workers=num_workers,
+        split_record="none.json",
+        model_weights=str(folder / "model.pt"),
+    )
     watch = Watch(images)
     evaluator = evaluation.parser.get_parsed_content("evaluator")
     evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda _: watch.add(1))
