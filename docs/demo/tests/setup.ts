@@ -1,0 +1,17 @@
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+
+import { CHROMIUM, DEMO, FILMS, PYTHON, REFERENCE } from "./places";
+
+/** Build the site, and let the Python side say what it must give; KEEP_REFERENCE=1 takes what it said last time. */
+export default function setup(): void {
+  if (!CHROMIUM) throw new Error("no chromium here; install it: apt-get update && apt-get install -y chromium");
+  const run = (command: string, ...rest: string[]) =>
+    execFileSync(command, rest, { cwd: DEMO, stdio: ["ignore", "ignore", "inherit"] });
+  run("npm", "run", "prepare-models");
+  run("npm", "run", "build");
+  if (process.env.KEEP_REFERENCE) return;
+  const films = existsSync(FILMS);
+  if (!films) console.log(`no films at ${FILMS}: only what is drawn is compared`);
+  run(PYTHON, "tests/reference.py", REFERENCE, ...(films ? [FILMS] : []));
+}
