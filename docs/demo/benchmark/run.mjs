@@ -2,20 +2,19 @@
 import { execFileSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
-import { delimiter, dirname, join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
 import { chromium } from "playwright-core";
 
+import { chromiumPath } from "../build/chromium.mjs";
 import { siteServer } from "../build/server.mjs";
 
 const demo = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const root = resolve(demo, "../..");
 const rounds = Number(process.argv[2] ?? 20);
 const python = process.env.PYTHON ?? join(root, ".venv/bin/python");
-const paths = (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, "chromium"));
-const executablePath = [process.env.CHROMIUM, ...paths].find((path) => path && existsSync(path));
 const run = (command, ...rest) => execFileSync(command, rest, { cwd: demo, stdio: ["ignore", "ignore", "inherit"] });
 
 const exported = join(demo, "benchmark/fp32");
@@ -46,7 +45,7 @@ async function inBrowser(folder, use) {
   await new Promise((started) => site.listen(0, "127.0.0.1", started));
   const profile = mkdtempSync(join(tmpdir(), "demo_benchmark_"));
   const context = await chromium.launchPersistentContext(profile, {
-    executablePath,
+    executablePath: chromiumPath,
     headless: true,
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
       "--disable-component-update", "--disable-sync"],

@@ -7,9 +7,10 @@ import { basename, join } from "node:path";
 import { decode } from "fast-png";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
 
+import { chromiumPath } from "../build/chromium.mjs";
 import { siteServer } from "../build/server.mjs";
 import type { Mask } from "../src/mask/mask";
-import { CHROMIUM, SITE } from "./places";
+import { SITE } from "./places";
 
 const SWITCHES = [
   "--no-sandbox",
@@ -38,7 +39,7 @@ export class Browser {
   static async start(origin: string, options: object = {}): Promise<Browser> {
     const profile = mkdtempSync(join(tmpdir(), "demo_profile_"));
     const context = await chromium.launchPersistentContext(profile, {
-      executablePath: CHROMIUM,
+      executablePath: chromiumPath,
       headless: true,
       args: SWITCHES,
       acceptDownloads: true,

@@ -1,5 +1,4 @@
-import { existsSync } from "node:fs";
-import { delimiter, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const DEMO = resolve(fileURLToPath(new URL("..", import.meta.url)));
@@ -10,11 +9,3 @@ export const REFERENCE = join(DEMO, "tests/reference");
 /** Real films, if they are there. */
 export const FILMS = process.env.FILMS ?? resolve(ROOT, "../shared/cxr");
 export const PYTHON = process.env.PYTHON ?? join(ROOT, ".venv/bin/python");
-/** A Chromium, or undefined. */
-export const CHROMIUM = [process.env.CHROMIUM, ...["chromium", "chromium-browser", "google-chrome"].flatMap(onPath)].find(
-  (path) => path && existsSync(path),
-);
-
-function onPath(name: string): string[] {
-  return (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, name));
-}

@@ -10,55 +10,44 @@ export interface Components {
 
 /** Label the connected parts of a mask, in the order of their first pixels: over edges (4), or corners too (8). */
 export function label({ width, height, values }: Mask, connectivity: 4 | 8): Components {
-  const labels = new Uint32Array(values.length);
-  const parents = [0];
-  const root = (part: number): number => {
-    while (parents[part] !== part) part = parents[part] = parents[parents[part]!]!;
-    return part;
+  const reach = connectivity === 8 ? 1 : 0;
+  // Runs of a row: first column, column after the last
+  const [starts, ends, rows]: [number[], number[], number[]] = [[], [], [0]];
+  const parents: number[] = [];
+  const root = (run: number): number => {
+    while (parents[run] !== run) run = parents[run] = parents[parents[run]!]!;
+    return run;
   };
-  for (let y = 0, i = 0; y < height; y++) {
-    for (let x = 0; x < width; x++, i++) {
-      if (!values[i]) continue;
-      let part = 0;
-      const join = (neighbour: number) => {
-        if (!neighbour) return;
-        const other = root(neighbour);
-        if (!part) part = other;
-        else if (other !== part) {
-          const [low, high] = part < other ? [part, other] : [other, part];
-          parents[high] = low;
-          part = low;
-        }
-      };
-      if (x) join(labels[i - 1]!);
-      if (y) {
-        join(labels[i - width]!);
-        if (connectivity === 8) {
-          if (x) join(labels[i - width - 1]!);
-          if (x + 1 < width) join(labels[i - width + 1]!);
-        }
+  for (let y = 0; y < height; y++) {
+    let above = y ? rows[y - 1]! : 0;
+    const endAbove = rows[y]!;
+    for (let x = 0, row = y * width; x < width; x++) {
+      if (!values[row + x]) continue;
+      const start = x;
+      while (x < width && values[row + x]) x++;
+      const run = starts.push(start) - 1;
+      ends.push(x);
+      parents.push(run);
+      while (above < endAbove && ends[above]! + reach <= start) above++;
+      for (let other = above; other < endAbove && starts[other]! < x + reach; other++) {
+        const [a, b] = [root(other), root(run)];
+        parents[Math.max(a, b)] = Math.min(a, b);
       }
-      if (!part) {
-        part = parents.length;
-        parents.push(part);
-      }
-      labels[i] = part;
     }
+    rows.push(starts.length);
   }
-  return renumbered(labels, parents.map((_, part) => root(part)));
-}
-
-/** Labels without gaps, and the size of each part. */
-function renumbered(labels: Uint32Array, roots: number[]): Components {
-  const numbers = new Uint32Array(roots.length);
-  let count = 0;
-  roots.forEach((root, part) => {
-    if (part && root === part) numbers[part] = ++count;
-  });
-  const sizes = new Array<number>(count + 1).fill(0);
-  for (let i = 0; i < labels.length; i++) {
-    labels[i] = numbers[roots[labels[i]!]!]!;
-    sizes[labels[i]!]!++;
+  const numbers = new Uint32Array(starts.length);
+  const sizes = [values.length];
+  const labels = new Uint32Array(values.length);
+  for (let y = 0; y < height; y++) {
+    for (let run = rows[y]!; run < rows[y + 1]!; run++) {
+      const first = root(run); // comes before all others of its part
+      if (first === run) numbers[run] = sizes.push(0) - 1;
+      const [part, pixels] = [numbers[first]!, ends[run]! - starts[run]!];
+      labels.fill(part, y * width + starts[run]!, y * width + ends[run]!);
+      sizes[part]! += pixels;
+      sizes[0]! -= pixels;
+    }
   }
   return { labels, sizes };
 }
@@ -69,4 +58,11 @@ export function largestFirst({ sizes }: Components): number[] {
     .map((_, part) => part)
     .slice(1)
     .sort((a, b) => sizes[b]! - sizes[a]!);
+}
+
+/** A byte for each pixel, by the part that it lies in. */
+export function byPart(labels: Uint32Array, bytes: Uint8Array): Uint8Array {
+  const values = new Uint8Array(labels.length);
+  for (let i = 0; i < values.length; i++) values[i] = bytes[labels[i]!]!;
+  return values;
 }

@@ -1,4 +1,4 @@
-import { label, largestFirst } from "./components";
+import { byPart, label, largestFirst } from "./components";
 import type { Mask } from "./mask";
 
 /** Both lungs of a mask told apart. */
@@ -28,12 +28,11 @@ export function tellLungsApart(mask: Mask, orientation: string): Lungs {
   const [right, left] = orientation.startsWith("R") ? [onTheRight, onTheLeft] : [onTheLeft, onTheRight];
   const numbers = new Uint8Array(sizes.length).fill(3);
   [numbers[0], numbers[right], numbers[left]] = [0, 1, 2];
-  const labels = Uint8Array.from(components.labels, (part) => numbers[part]!);
-  return { labels, right: sizes[right]!, left: sizes[left]! };
+  return { labels: byPart(components.labels, numbers), right: sizes[right]!, left: sizes[left]! };
 }
 
 function centreColumn(labels: Uint32Array, width: number, part: number, size: number): number {
   let sum = 0;
-  for (let i = 0; i < labels.length; i++) if (labels[i] === part) sum += i % width;
+  for (let i = 0, x = 0; i < labels.length; i++, x = x + 1 === width ? 0 : x + 1) if (labels[i] === part) sum += x;
   return sum / size;
 }

@@ -1,5 +1,5 @@
 /** Where a label begins or ends: horizontal and vertical pixel edges, as [x0, y0, x1, y1] in pixels. */
-export function outline(labels: Uint8Array, width: number, height: number, chosen: number): Int32Array {
+export function outline(labels: Uint8Array, width: number, height: number, chosen: number): Int32Array<ArrayBuffer> {
   const edges: number[] = [];
   const at = (x: number, y: number) =>
     x >= 0 && y >= 0 && x < width && y < height && labels[y * width + x] === chosen;

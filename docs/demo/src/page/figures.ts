@@ -3,8 +3,8 @@ import type { FilmView } from "../segmenter/messages";
 import type { Segmentation } from "../segmenter/segmenter";
 import { duration, percent, squareCentimetres } from "./texts";
 
-/** What is known of a segmented film, as terms and descriptions of a list. */
-export function figures(film: FilmView, found: Segmentation, box: Box | null): HTMLElement[] {
+/** What is known of a segmented film, as terms and descriptions of two lists: what counts, and details. */
+export function figures(film: FilmView, found: Segmentation, box: Box | null): { main: HTMLElement[]; details: HTMLElement[] } {
   const { mask, lungs, times, runs } = found;
   const pixels = mask.values.reduce((sum, value) => sum + value, 0);
   const area = (count: number | null) => {
@@ -15,18 +15,21 @@ export function figures(film: FilmView, found: Segmentation, box: Box | null): H
     ? `${film.spacing.map((side) => side.toPrecision(3)).join(" × ")} mm (${film.spacingSource})`
     : "not stated, so areas are shares of the film";
   const often = (count: number) => (count === 1 ? "once" : `${count} times`);
-  return [
+  const main = [
     ...entry("right", "Right lung", area(lungs.right)),
     ...entry("left", "Left lung", area(lungs.left)),
     ...entry("both", "Both lungs", area(pixels)),
     ...entry("expected-dice", "Expected Dice", `${found.expectedDice.toFixed(4)}, by the network itself`),
     ...entry("prompt-shown", "Prompt", box ? `box ${box.join(", ")}` : "whole film"),
+  ];
+  const details = [
     ...entry("size", "Film", `${film.name}, ${film.width} × ${film.height} pixels`),
     ...entry("spacing", "Spacing", spacing),
     ...entry("encoder", "Encoder", `${duration(times.encoder)}, run ${often(runs.encoder)} for this film`),
     ...entry("decoder", "Decoder", `${duration(times.decoder)}, run ${often(runs.decoder)}`),
     ...entry("around", "Around it", `${duration(times.framing)} to read, ${duration(times.mask)} to the mask`),
   ];
+  return { main, details };
 }
 
 function entry(name: string, term: string, text: string): HTMLElement[] {

@@ -91,7 +91,9 @@ const answered: { [Kind in Answer["kind"]]: (answer: Extract<Answer, { kind: Kin
     for (const id of ["result", "save"]) element(id).hidden = true;
     element("view").setAttribute("aria-label", `Film ${film.name}`);
     CORNERS.forEach((corner, i) => {
-      input(corner).max = String(i % 2 ? film!.height : film!.width);
+      const limit = String(i % 2 ? film!.height : film!.width);
+      input(corner).max = limit;
+      input(corner).placeholder = i < 2 ? "0" : limit;
     });
     viewer.showFilm(film);
     segment(null);
@@ -108,7 +110,9 @@ const answered: { [Kind in Answer["kind"]]: (answer: Extract<Answer, { kind: Kin
       return item;
     });
     element("flags").replaceChildren(...flags);
-    element("figures").replaceChildren(...figures(film!, found, box));
+    const { main, details } = figures(film!, found, box);
+    element("figures").replaceChildren(...main);
+    element("details").replaceChildren(...details);
     for (const id of ["result", "save"]) element(id).hidden = false;
     const notes = found.flags.map((flag) => FLAG_TEXTS[flag]).join(" ");
     say(`${film!.name} is segmented${box ? ", prompted with the box" : ""}. ${notes}`);

@@ -1,5 +1,4 @@
 import type { Box } from "../framing/box";
-import { outline } from "../mask/outline";
 import type { Segmentation } from "../segmenter/segmenter";
 import type { FilmView } from "../segmenter/messages";
 
@@ -12,12 +11,12 @@ export interface Shown {
   left: boolean;
 }
 
-/** Colours that the colour-blind tell apart (Okabe and Ito); lungs that are not told apart get the third. */
-const LUNGS = [
-  { label: 1, colour: [0x56, 0xb4, 0xe9] },
-  { label: 2, colour: [0xe6, 0x9f, 0x00] },
-  { label: 3, colour: [0x2a, 0xc8, 0x9b] },
-] as const;
+/** Colours of right and left lung that the colour-blind tell apart (Okabe and Ito), and of what is neither. */
+const LUNGS: Record<number, [number, number, number]> = {
+  1: [0x56, 0xb4, 0xe9],
+  2: [0xe6, 0x9f, 0x00],
+  3: [0x2a, 0xc8, 0x9b],
+};
 const STEP = 0.01; // of the film's longer side, that a key moves the box
 const SMALLEST = 2; // side of a box in pixels
 
@@ -67,14 +66,14 @@ export class Viewer {
     this.fit();
   }
 
-  showMask({ lungs, mask }: Segmentation, box: Box | null): void {
-    this.layers = LUNGS.filter(({ label }) => lungs.labels.includes(label)).map(({ label, colour }) => {
+  showMask({ lungs, mask, outlines }: Segmentation, box: Box | null): void {
+    this.layers = outlines.map(({ label, edges: lines }) => {
+      const colour = LUNGS[label]!;
       const pixels = new ImageData(mask.width, mask.height);
-      lungs.labels.forEach((value, i) => {
-        if (value === label) pixels.data.set([...colour, 255], 4 * i);
-      });
+      const words = new Uint32Array(pixels.data.buffer);
+      const word = new Uint32Array(Uint8Array.of(...colour, 255).buffer)[0]!;
+      for (let i = 0; i < words.length; i++) if (lungs.labels[i] === label) words[i] = word;
       const edges = new Path2D();
-      const lines = outline(lungs.labels, mask.width, mask.height, label);
       for (let i = 0; i < lines.length; i += 4) {
         edges.moveTo(lines[i]!, lines[i + 1]!);
         edges.lineTo(lines[i + 2]!, lines[i + 3]!);

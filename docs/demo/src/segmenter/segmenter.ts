@@ -6,6 +6,7 @@ import { scaleByPercentiles } from "../framing/intensity";
 import { letterbox, unletterbox } from "../framing/letterbox";
 import { type Lungs, tellLungsApart } from "../mask/lungs";
 import type { Mask } from "../mask/mask";
+import { outline } from "../mask/outline";
 import { fillHoles, keepLargest } from "../mask/plausible";
 import { expectedDice, type Flag, qualityFlags } from "../mask/quality";
 import type { Network } from "./network";
@@ -18,6 +19,8 @@ const LUNGS = 2;
 export interface Segmentation {
   mask: Mask;
   lungs: Lungs;
+  /** Outline of each label of `lungs` that there is. */
+  outlines: { label: number; edges: Int32Array<ArrayBuffer> }[];
   expectedDice: number;
   flags: Flag[];
   /** Milliseconds: reading and framing the film, the encoder, the decoder, and the way back to the film's size. */
@@ -84,6 +87,9 @@ export class Segmenter {
     return {
       mask,
       lungs,
+      outlines: [1, 2, 3]
+        .map((label) => ({ label, edges: outline(lungs.labels, film.width, film.height, label) }))
+        .filter(({ edges }) => edges.length),
       expectedDice: expected,
       flags: qualityFlags(mask, expected),
       times: { ...opened.times, decoder: decoded - start, mask: performance.now() - decoded },
@@ -102,6 +108,7 @@ export class Segmenter {
 
 /** The two largest parts of what is more probable than not, with their holes filled. */
 function plausibleMask({ width, height, values }: Plane): Mask {
-  const above = Uint8Array.from(values, (probability) => Number(probability > THRESHOLD));
+  const above = new Uint8Array(values.length);
+  for (let i = 0; i < above.length; i++) above[i] = Number(values[i]! > THRESHOLD);
   return fillHoles(keepLargest({ width, height, values: above }, LUNGS));
 }

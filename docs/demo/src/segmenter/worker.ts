@@ -35,7 +35,8 @@ async function answer(request: Request): Promise<void> {
       tell({ kind: "film", id: request.id, film: view }, [view.grays.buffer]);
     } else if (request.kind === "segment") {
       const segmentation = await ready.segment(request.box);
-      const transfer = [segmentation.mask.values.buffer, segmentation.lungs.labels.buffer];
+      const { mask, lungs, outlines } = segmentation;
+      const transfer = [mask.values.buffer, lungs.labels.buffer, ...outlines.map(({ edges }) => edges.buffer)];
       tell({ kind: "mask", id: request.id, box: request.box, segmentation }, transfer);
     }
   } catch (error) {

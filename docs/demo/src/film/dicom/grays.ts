@@ -47,10 +47,17 @@ function table(item: Dataset): Table {
 }
 
 function looked({ first, entries }: Table, values: ArrayLike<number>): Float64Array {
-  return Float64Array.from(values, (value) => {
+  return mapped(values, (value) => {
     const index = Math.trunc(value - first);
     return entries[Math.min(Math.max(index, 0), entries.length - 1)]!;
   });
+}
+
+/** What `map` makes of each value; `Float64Array.from` takes ten times as long. */
+function mapped(values: ArrayLike<number>, map: (value: number) => number): Float64Array {
+  const results = new Float64Array(values.length);
+  for (let i = 0; i < results.length; i++) results[i] = map(values[i]!);
+  return results;
 }
 
 function modality(stored: ArrayLike<number>, dataset: Dataset): ArrayLike<number> {
@@ -58,7 +65,7 @@ function modality(stored: ArrayLike<number>, dataset: Dataset): ArrayLike<number
   if (item) return looked(table(item), stored);
   const [slope, intercept] = rescale(dataset);
   if (slope === null || intercept === null) return stored;
-  return Float64Array.from(stored, (value) => value * slope + intercept);
+  return mapped(stored, (value) => value * slope + intercept);
 }
 
 function rescale(dataset: Dataset): [number | null, number | null] {
@@ -86,12 +93,12 @@ function windowed(values: ArrayLike<number>, dataset: Dataset, center: number, w
   const shape = (dataset.string("VOILUTFunction") || "LINEAR").toUpperCase();
   if (shape === "SIGMOID") {
     if (width <= 0) throw new Error("the Window Width must be greater than 0");
-    return Float64Array.from(values, (value) => range / (1 + Math.exp((-4 * (value - center)) / width)) + low);
+    return mapped(values, (value) => range / (1 + Math.exp((-4 * (value - center)) / width)) + low);
   }
   if (shape !== "LINEAR" && shape !== "LINEAR_EXACT") throw new Error(`unsupported VOI LUT Function '${shape}'`);
   if (shape === "LINEAR" ? width < 1 : width <= 0) throw new Error(`the Window Width ${width} is too small`);
   const [middle, span] = shape === "LINEAR" ? [center - 0.5, width - 1] : [center, width];
-  return Float64Array.from(values, (value) => {
+  return mapped(values, (value) => {
     if (value <= middle - span / 2) return low;
     if (value > middle + span / 2) return high;
     return ((value - middle) / span + 0.5) * range + low;
@@ -116,5 +123,7 @@ function padded(stored: ArrayLike<number>, dataset: Dataset): Uint8Array | null 
   if (value === null) return null;
   const limit = dataset.ambiguous("PixelPaddingRangeLimit") ?? value;
   const [low, high] = [Math.min(value, limit), Math.max(value, limit)];
-  return Uint8Array.from(stored, (pixel) => Number(pixel >= low && pixel <= high));
+  const padding = new Uint8Array(stored.length);
+  for (let i = 0; i < padding.length; i++) padding[i] = Number(stored[i]! >= low && stored[i]! <= high);
+  return padding;
 }
