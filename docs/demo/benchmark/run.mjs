@@ -38,10 +38,9 @@ const networks = ["int8", "fp32"].map((name) => {
 /** Run `use` in a fresh Chromium on a server of `folder`. */
 async function inBrowser(folder, use) {
   const site = siteServer(folder);
-  let bytes = 0;
-  site.on("request", (request, response) => {
-    response.on("close", () => (bytes += Number(response.getHeader("Content-Length") ?? 0)));
-  });
+  const sockets = [];
+  site.on("connection", (socket) => sockets.push(socket));
+  const bytes = () => sockets.reduce((sum, socket) => sum + socket.bytesWritten, 0);
   await new Promise((started) => site.listen(0, "127.0.0.1", started));
   const profile = mkdtempSync(join(tmpdir(), "demo_benchmark_"));
   const context = await chromium.launchPersistentContext(profile, {
@@ -51,7 +50,7 @@ async function inBrowser(folder, use) {
       "--disable-component-update", "--disable-sync"],
   });
   try {
-    return await use(await context.newPage(), `http://localhost:${site.address().port}`, () => bytes);
+    return await use(await context.newPage(), `http://localhost:${site.address().port}`, bytes);
   } finally {
     await context.close();
     site.closeAllConnections();

@@ -21,7 +21,7 @@ export interface FilmView {
 /** What the worker tells the page. */
 export type Answer =
   | { kind: "progress"; loaded: number; total: number }
-  | { kind: "ready"; threads: number; milliseconds: number }
+  | { kind: "ready"; threads: number }
   | { kind: "unavailable"; message: string }
   | { kind: "film"; id: number; film: FilmView }
   | { kind: "mask"; id: number; box: Box | null; segmentation: Segmentation }

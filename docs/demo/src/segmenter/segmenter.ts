@@ -45,6 +45,13 @@ export class Segmenter {
 
   constructor(private readonly network: Network) {}
 
+  /** Run the network on nothing: browsers make fast code only of what has run already. */
+  async warmUp(): Promise<void> {
+    const { size } = this.network;
+    const embedding = await this.network.encode(new Float32Array(size * size));
+    await this.network.decode(embedding, Float32Array.of(0, 0, size, size));
+  }
+
   /** Read and frame a film. One that cannot be read leaves the earlier one open. */
   async open(name: string, bytes: Uint8Array): Promise<Film> {
     const start = performance.now();

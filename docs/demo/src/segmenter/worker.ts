@@ -38,6 +38,8 @@ async function answer(request: Request): Promise<void> {
       const { mask, lungs, outlines } = segmentation;
       const transfer = [mask.values.buffer, lungs.labels.buffer, ...outlines.map(({ edges }) => edges.buffer)];
       tell({ kind: "mask", id: request.id, box: request.box, segmentation }, transfer);
+    } else {
+      await ready.warmUp(); // while a person looks for a film
     }
   } catch (error) {
     if (request.kind === "load") {
@@ -56,7 +58,6 @@ function load(): Promise<Segmenter> {
 }
 
 async function open(): Promise<Segmenter> {
-  const start = performance.now();
   const parts = [
     { url: wasmUrl, bytes: sizes.runtime },
     { url: encoderUrl, bytes: sizes.encoder },
@@ -66,7 +67,7 @@ async function open(): Promise<Segmenter> {
   const [wasm, encoder, decoder] = (await download(parts, report)) as [ArrayBuffer, ArrayBuffer, ArrayBuffer];
   const { threads } = startRuntime(wasm);
   const network = await openNetwork(encoder, decoder, IMAGE_SIZE);
-  tell({ kind: "ready", threads, milliseconds: performance.now() - start });
+  tell({ kind: "ready", threads });
   return new Segmenter(network);
 }
 
