@@ -19,7 +19,7 @@ const LEAST_DICE = 0.998;
 const film = (name: string) => join(REFERENCE, "films", name);
 const stem = (name: string) => name.replace(/\.(png|jpg|dcm)$/, "");
 const wobble = JSON.parse(readFileSync(join(REFERENCE, "wobble.json"), "utf8")) as Record<string, number>;
-/** A mask of what is no upright chest film moves more than that when its grays move by a millionth. */
+/** Where the network is unsure, a mask can move by more than that when the grays of the film move by a millionth. */
 const leastDice = (name: string) => Math.min(LEAST_DICE, wobble[name] ?? 1);
 const expectedMask = (name: string) => readMask(join(REFERENCE, "masks", `${stem(name)}_mask.png`));
 
@@ -40,6 +40,7 @@ const found: Record<string, number[]> = {};
 function agreement(kind: string, saved: Mask, expected: Mask): number {
   const value = dice(saved, expected);
   (found[kind] ??= []).push(value);
+  if (value < 0.999) console.log(`${expect.getState().currentTestName}: Dice ${value.toFixed(5)}`);
   return value;
 }
 
@@ -78,9 +79,10 @@ describe("what is shown is what the bundle computes", () => {
     await segmentFile(page, film(name));
     const saved = await savedMask(page);
     expect(saved.name).toBe(`${stem(name)}_mask.png`);
-    const kind = name in wobble ? "no upright chests" : name.startsWith("real_") ? "real films" : "phantoms";
-    expect(agreement(kind, saved, expectedMask(name))).toBeGreaterThanOrEqual(leastDice(name));
     const row = results.get(name)!;
+    const doubted = row.flags!.includes("low_confidence") ? "what is no upright chest" : "phantoms";
+    const kind = name.startsWith("real_") ? "real films" : doubted;
+    expect(agreement(kind, saved, expectedMask(name))).toBeGreaterThanOrEqual(leastDice(name));
     const flags = await page.locator("#flags li").allTextContents();
     expect(flags).toEqual(row.flags ? row.flags.split(";").map((flag) => FLAG_TEXTS[flag as Flag]) : []);
     expect(parseFloat(await figure(page, "expected-dice"))).toBeCloseTo(Number(row.expected_dice), 2);
@@ -90,7 +92,7 @@ describe("what is shown is what the bundle computes", () => {
     for (const [shown, expected] of pairs) {
       const text = await figure(page, shown!);
       expect(text).toContain(row.area_cm2 ? (expected ? "cm²" : "cannot be told apart") : "% of the film");
-      if (expected) expect(Math.abs(parseFloat(text) / Number(expected) - 1)).toBeLessThan(name in wobble ? 0.02 : 0.005);
+      if (expected) expect(Math.abs(parseFloat(text) / Number(expected) - 1)).toBeLessThan(leastDice(name) < LEAST_DICE ? 0.02 : 0.005);
     }
   });
 

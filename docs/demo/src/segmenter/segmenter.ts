@@ -29,8 +29,8 @@ export interface Segmentation {
   runs: { encoder: number; decoder: number };
 }
 
-/** A film in the network's frame, with its embedding. */
-interface Opened {
+/** A film in the network's frame, with its embedding once there is one. */
+export interface OpenedFilm {
   film: Film;
   inside: Inside;
   image: Plane;
@@ -41,8 +41,6 @@ interface Opened {
 
 /** From a file to a mask, step by step as configs/inference.yaml has it. */
 export class Segmenter {
-  private opened: Opened | null = null;
-
   constructor(private readonly network: Network) {}
 
   /** Run the network on nothing: browsers make fast code only of what has run already. */
@@ -52,38 +50,29 @@ export class Segmenter {
     await this.network.decode(embedding, Float32Array.of(0, 0, size, size));
   }
 
-  /** Read and frame a film. One that cannot be read leaves the earlier one open. */
-  async open(name: string, bytes: Uint8Array): Promise<Film> {
+  /** Read and frame a film. */
+  async open(name: string, bytes: Uint8Array): Promise<OpenedFilm> {
     const start = performance.now();
     const film = await openFilm(name, bytes);
     const inside = insideFrame(film);
     const image = letterbox(scaleByPercentiles(crop(film, inside), ...PERCENTILES), this.network.size);
-    this.opened = {
-      film,
-      inside,
-      image,
-      embedding: null,
-      times: { framing: performance.now() - start, encoder: 0 },
-      runs: { encoder: 0, decoder: 0 },
-    };
-    return film;
+    const times = { framing: performance.now() - start, encoder: 0 };
+    return { film, inside, image, embedding: null, times, runs: { encoder: 0, decoder: 0 } };
   }
 
-  /** Segment the open film, prompted with a box in its pixels or, with null, as a whole. */
-  async segment(box: Box | null): Promise<Segmentation> {
-    const opened = this.opened;
-    if (!opened) throw new Error("no film is open");
+  /** Segment a film, prompted with a box in its pixels or, with null, as a whole. The embedding stays with the film. */
+  async segment(opened: OpenedFilm, box: Box | null): Promise<Segmentation> {
     const { film, inside } = opened;
     const size = this.network.size;
     if (box) checkBox(box, film.width, film.height);
     const prompt = box ? boxInFrame(box, inside, size) : [0, 0, size, size];
+    const start = performance.now();
     if (!opened.embedding) {
-      const start = performance.now();
       opened.embedding = await this.network.encode(opened.image.values);
       opened.times.encoder = performance.now() - start;
       opened.runs.encoder += 1;
     }
-    const start = performance.now();
+    const encoded = performance.now();
     const logits = await this.network.decode(opened.embedding, Float32Array.from(prompt));
     const decoded = performance.now();
     opened.runs.decoder += 1;
@@ -99,13 +88,13 @@ export class Segmenter {
         .filter(({ edges }) => edges.length),
       expectedDice: expected,
       flags: qualityFlags(mask, expected),
-      times: { ...opened.times, decoder: decoded - start, mask: performance.now() - decoded },
+      times: { ...opened.times, decoder: decoded - encoded, mask: performance.now() - decoded },
       runs: { ...opened.runs },
     };
   }
 
   /** Probabilities of the network's frame as large as the film. */
-  private onFilm(logits: Float32Array, { film, inside }: Opened): Plane {
+  private onFilm(logits: Float32Array, { film, inside }: OpenedFilm): Plane {
     const size = this.network.size;
     const framed = { width: size, height: size, values: logits.map((logit) => 1 / (1 + Math.exp(-logit))) };
     const inner = unletterbox(framed, inside.right - inside.left, inside.bottom - inside.top);

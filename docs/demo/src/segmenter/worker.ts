@@ -11,11 +11,12 @@ import { scaleByPercentiles } from "../framing/intensity";
 import { download } from "./download";
 import type { Answer, FilmView, Request } from "./messages";
 import { openNetwork, startRuntime } from "./onnx";
-import { Segmenter } from "./segmenter";
+import { type OpenedFilm, Segmenter } from "./segmenter";
 
 const IMAGE_SIZE = 384;
 
 let segmenter: Promise<Segmenter> | null = null;
+let opened: OpenedFilm | null = null;
 let queue = Promise.resolve(); // requests are answered one after the other
 
 self.onmessage = ({ data }: MessageEvent<Request>) => {
@@ -30,11 +31,13 @@ async function answer(request: Request): Promise<void> {
   try {
     const ready = await (segmenter ??= load());
     if (request.kind === "open") {
-      const film = await ready.open(request.file.name, new Uint8Array(await request.file.arrayBuffer()));
-      const view = viewOf(request.file.name, film);
+      const next = await ready.open(request.file.name, new Uint8Array(await request.file.arrayBuffer()));
+      const view = viewOf(request.file.name, next.film);
+      opened = next; // not before its view is there: the page then shows what is segmented
       tell({ kind: "film", id: request.id, film: view }, [view.grays.buffer]);
     } else if (request.kind === "segment") {
-      const segmentation = await ready.segment(request.box);
+      if (!opened) throw new Error("no film is open");
+      const segmentation = await ready.segment(opened, request.box);
       const { mask, lungs, outlines } = segmentation;
       const transfer = [mask.values.buffer, lungs.labels.buffer, ...outlines.map(({ edges }) => edges.buffer)];
       tell({ kind: "mask", id: request.id, box: request.box, segmentation }, transfer);
