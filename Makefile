@@ -46,7 +46,7 @@ docs/demo/node_modules/installed: docs/demo/package.json docs/demo/package-lock.
 # The page that segments in the browser, at http://localhost:8080/; another port: make web PORT=8081
 PORT := 8080
 web: docs/demo/node_modules/installed
-	cd docs/demo && npm run --silent prepare-models && npm run --silent build -- --logLevel warn
+	cd docs/demo && npm run --silent prepare-models && npm run --silent build -- --logLevel error
 	cd docs/demo && npm run --silent start -- --port $(PORT)
 
 # In headless Chromium, against what the Python side gives
