@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 BUNDLE := $(PYTHON) -m monai.bundle run
 
-.PHONY: demo test test-label docs-check lint format clean
+.PHONY: demo test test-label web test-web docs-check lint format clean
 
 $(VENV)/installed: requirements.txt
 	python3 -m venv $(VENV)
@@ -39,6 +39,20 @@ test: $(VENV)/installed-dev lint
 test-label: .venv-label/installed
 	.venv-label/bin/python -m pytest -q tests/monai_label
 
+docs/demo/node_modules/installed: docs/demo/package.json docs/demo/package-lock.json
+	cd docs/demo && npm ci
+	touch $@
+
+# The page that segments in the browser, at http://localhost:8080/; another port: make web PORT=8081
+PORT := 8080
+web: docs/demo/node_modules/installed
+	cd docs/demo && npm run --silent prepare-models && npm run --silent build -- --logLevel error
+	cd docs/demo && npm run --silent start -- --port $(PORT)
+
+# In headless Chromium, against what the Python side gives
+test-web: docs/demo/node_modules/installed $(VENV)/installed
+	cd docs/demo && PYTHON="$(abspath $(PYTHON))" npm test
+
 # The commands of README.md as they stand, in a fresh clone; other pages: PAGES="docs/how_it_works.md"
 docs-check: $(VENV)/installed
 	$(PYTHON) tests/docs_check.py $(PAGES)
@@ -53,4 +67,4 @@ format: $(VENV)/installed-dev
 	$(PYTHON) -m black --quiet scripts tests
 
 clean:
-	rm -rf $(VENV) .venv-label eval
+	rm -rf $(VENV) .venv-label eval docs/demo/node_modules docs/demo/dist docs/demo/models
