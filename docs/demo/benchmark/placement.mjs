@@ -1,5 +1,5 @@
-// Where ONNX Runtime Web puts the nodes of the INT8 graphs if it is asked for WebGPU, in headless Chromium with the software
-// adapter: npm run placement
+// Where ONNX Runtime Web puts the nodes of the INT8 graphs if it is asked for WebGPU, in headless Chromium with the
+// software adapter: npm run placement
 import { createReadStream, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";

@@ -20,7 +20,19 @@ const run = (command, ...rest) => execFileSync(command, rest, { cwd: demo, stdio
 const exported = join(demo, "benchmark/fp32");
 if (!existsSync(join(exported, "decoder_fp32.onnx"))) {
   const config = join(root, "configs/export.yaml");
-  run(python, "-m", "monai.bundle", "run", "export", "--config_file", config, "--bundle_root", root, "--output_dir", exported);
+  run(
+    python,
+    "-m",
+    "monai.bundle",
+    "run",
+    "export",
+    "--config_file",
+    config,
+    "--bundle_root",
+    root,
+    "--output_dir",
+    exported,
+  );
 }
 run("npm", "run", "prepare-models");
 run("npm", "run", "build");
@@ -46,8 +58,15 @@ async function inBrowser(folder, use) {
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: chromiumPath,
     headless: true,
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-      "--disable-component-update", "--disable-sync"],
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
   });
   try {
     return await use(await context.newPage(), `http://localhost:${site.address().port}`, bytes);

@@ -28,7 +28,9 @@ for (const name of ["encoder_int8.onnx", "decoder_int8.onnx"]) {
   try {
     content = readFileSync(file);
   } catch {
-    fail(`${file}: no such graph; make it with \`python -m monai.bundle run export --config_file configs/export.yaml\``);
+    fail(
+      `${file}: no such graph; make it with \`python -m monai.bundle run export --config_file configs/export.yaml\``,
+    );
   }
   if (createHash("sha256").update(content).digest("hex") !== manifest.files?.[name]?.sha256) {
     fail(`${file}: is not the file that manifest.json describes; export again`);

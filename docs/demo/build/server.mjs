@@ -70,7 +70,9 @@ if (import.meta.url === pathToFileURL(process.argv[1]).href) {
   siteServer(folder)
     .on("error", (error) => {
       const taken = error.code === "EADDRINUSE";
-      console.error(`error: ${taken ? `port ${values.port} is taken; name another: make web PORT=8081` : error.message}`);
+      console.error(
+        `error: ${taken ? `port ${values.port} is taken; name another: make web PORT=8081` : error.message}`,
+      );
       process.exit(1);
     })
     .listen(Number(values.port), "127.0.0.1", () => {

@@ -10,7 +10,12 @@ self.addEventListener("install", (event) => {
 
 self.addEventListener("activate", (event) => {
   const outdated = (names) => names.filter((name) => name !== CACHE).map((name) => caches.delete(name));
-  event.waitUntil(caches.keys().then((names) => Promise.all(outdated(names))).then(() => self.clients.claim()));
+  event.waitUntil(
+    caches
+      .keys()
+      .then((names) => Promise.all(outdated(names)))
+      .then(() => self.clients.claim()),
+  );
 });
 
 self.addEventListener("fetch", (event) => {

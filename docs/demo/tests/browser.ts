@@ -93,7 +93,10 @@ export async function choose(page: Page, ...paths: string[]): Promise<void> {
 /** Choose a film and wait for its mask. */
 export async function segmentFile(page: Page, path: string): Promise<void> {
   await choose(page, path);
-  await page.getByRole("status").filter({ hasText: `${basename(path)} is segmented` }).waitFor();
+  await page
+    .getByRole("status")
+    .filter({ hasText: `${basename(path)} is segmented` })
+    .waitFor();
 }
 
 /** The mask that the page saves. */

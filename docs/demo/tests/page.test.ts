@@ -61,7 +61,10 @@ afterEach(() => {
 
 /** Rows of a table by their first column. */
 function table(path: string): Map<string, Record<string, string>> {
-  const [header, ...rows] = readFileSync(path, "utf8").trim().split(/\r?\n/).map((line) => line.split(","));
+  const [header, ...rows] = readFileSync(path, "utf8")
+    .trim()
+    .split(/\r?\n/)
+    .map((line) => line.split(","));
   return new Map(rows.map((row) => [row[0]!, Object.fromEntries(header!.map((name, i) => [name, row[i] ?? ""]))]));
 }
 
@@ -87,12 +90,19 @@ describe("what is shown is what the bundle computes", () => {
     expect(flags).toEqual(row.flags ? row.flags.split(";").map((flag) => FLAG_TEXTS[flag as Flag]) : []);
     expect(parseFloat(await figure(page, "expected-dice"))).toBeCloseTo(Number(row.expected_dice), 2);
     const pairs = row.area_cm2
-      ? [["both", row.area_cm2], ["right", row.right_lung_cm2], ["left", row.left_lung_cm2]]
+      ? [
+          ["both", row.area_cm2],
+          ["right", row.right_lung_cm2],
+          ["left", row.left_lung_cm2],
+        ]
       : [["both", String(100 * Number(row.area_share))]];
     for (const [shown, expected] of pairs) {
       const text = await figure(page, shown!);
       expect(text).toContain(row.area_cm2 ? (expected ? "cm²" : "cannot be told apart") : "% of the film");
-      if (expected) expect(Math.abs(parseFloat(text) / Number(expected) - 1)).toBeLessThan(leastDice(name) < LEAST_DICE ? 0.02 : 0.005);
+      if (expected)
+        expect(Math.abs(parseFloat(text) / Number(expected) - 1)).toBeLessThan(
+          leastDice(name) < LEAST_DICE ? 0.02 : 0.005,
+        );
     }
   });
 
@@ -111,7 +121,10 @@ describe("what is shown is what the bundle computes", () => {
     const elsewhere = await Browser.start(bare.origin);
     try {
       const other = await elsewhere.page();
-      expect(await other.evaluate(() => [crossOriginIsolated, document.documentElement.dataset.threads])).toEqual([false, "1"]);
+      expect(await other.evaluate(() => [crossOriginIsolated, document.documentElement.dataset.threads])).toEqual([
+        false,
+        "1",
+      ]);
       await segmentFile(other, film("phantom_384.png"));
       expect(dice(await savedMask(other), expectedMask("phantom_384.png"))).toBeGreaterThanOrEqual(LEAST_DICE);
       expect([elsewhere.foreign, elsewhere.complaints]).toEqual([[], []]);
@@ -166,7 +179,12 @@ describe("boxes", () => {
 
   test("a box that reaches out of the film is refused by the page", async () => {
     await segmentFile(page, film("phantom_384.png"));
-    for (const [corner, value] of [["x0", "300"], ["y0", "10"], ["x1", "200"], ["y1", "100"]] as const) {
+    for (const [corner, value] of [
+      ["x0", "300"],
+      ["y0", "10"],
+      ["x1", "200"],
+      ["y1", "100"],
+    ] as const) {
       await page.locator(`#${corner}`).fill(value);
     }
     await page.getByRole("button", { name: "Segment the box" }).click();
@@ -234,14 +252,16 @@ describe("a person", () => {
         let count = 0;
         for (let i = 0; i < width * height; i++) {
           const [red, green, blue] = [data[i * channels]!, data[i * channels + 1]!, data[i * channels + 2]!];
-          if (i % width >= from && i % width < to && Math.max(red, green, blue) - Math.min(red, green, blue) > 8) count++;
+          if (i % width >= from && i % width < to && Math.max(red, green, blue) - Math.min(red, green, blue) > 8)
+            count++;
         }
         return count;
       };
       return [coloured(0, 256), coloured(256, 512)];
     };
     const [right, left] = (await overlay()) as [number, number];
-    const inMask = (from: number, to: number) => mask.values.filter((value, i) => value && i % 512 >= from && i % 512 < to).length;
+    const inMask = (from: number, to: number) =>
+      mask.values.filter((value, i) => value && i % 512 >= from && i % 512 < to).length;
     expect(right / inMask(0, 256)).toBeCloseTo(1, 0);
     expect(left / inMask(256, 512)).toBeCloseTo(1, 0);
     await page.getByLabel("Right lung").uncheck();
@@ -261,7 +281,9 @@ describe("a person", () => {
 
   test("has threads where the page is isolated", async () => {
     expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
-    expect(await page.evaluate(() => document.documentElement.dataset.threads)).toBe(String(Math.min(4, cpus().length)));
+    expect(await page.evaluate(() => document.documentElement.dataset.threads)).toBe(
+      String(Math.min(4, cpus().length)),
+    );
   });
 
   test("is told that it is for research and that the image stays", async () => {
@@ -332,7 +354,9 @@ test("a film for which there is no memory leaves the page usable", async () => {
 });
 
 describe("the page looks right", () => {
-  const views = [360, 1440].flatMap((width) => (["light", "dark"] as const).map((colours) => [width, colours] as const));
+  const views = [360, 1440].flatMap((width) =>
+    (["light", "dark"] as const).map((colours) => [width, colours] as const),
+  );
 
   test.each(views)("at %i px in %s colours", async (width, colours) => {
     const other = await browser.context.newPage();
@@ -344,7 +368,9 @@ describe("the page looks right", () => {
     const picture = (name: string) => join(REFERENCE, "screenshots", `${name}_${width}_${colours}.png`);
     await other.screenshot({ path: picture("start"), fullPage: true });
     const check = async () => {
-      expect(await other.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)).toBeLessThanOrEqual(0);
+      expect(await other.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)).toBeLessThanOrEqual(
+        0,
+      );
       expect(await other.evaluate(pale)).toEqual([]);
     };
     await check();
@@ -374,7 +400,10 @@ function pale(): string[] {
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
   };
   const ground = (element: Element | null): string => {
-    if (!element) return getComputedStyle(document.documentElement).colorScheme.includes("dark") ? "rgb(0 0 0)" : "rgb(255 255 255)";
+    if (!element)
+      return getComputedStyle(document.documentElement).colorScheme.includes("dark")
+        ? "rgb(0 0 0)"
+        : "rgb(255 255 255)";
     const colour = getComputedStyle(element).backgroundColor;
     return channels(colour)[3] === 0 ? ground(element.parentElement) : colour;
   };

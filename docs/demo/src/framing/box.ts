@@ -9,7 +9,8 @@ export function checkBox(box: Box, width: number, height: number): void {
   const [x0, y0, x1, y1] = box;
   const text = `box [${box.join(", ")}]`;
   if (!box.every(Number.isFinite)) throw new FilmError(`${text}: expected four numbers, in pixels of the film`);
-  if (x1 <= x0 || y1 <= y0) throw new FilmError(`${text}: the right edge must be greater than the left, and the lower than the upper`);
+  if (x1 <= x0 || y1 <= y0)
+    throw new FilmError(`${text}: the right edge must be greater than the left, and the lower than the upper`);
   if (x0 < 0 || y0 < 0 || x1 > width || y1 > height) {
     throw new FilmError(`${text}: reaches out of the film of ${width} x ${height} pixels`);
   }

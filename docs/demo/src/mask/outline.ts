@@ -1,8 +1,7 @@
 /** Where a label begins or ends: horizontal and vertical pixel edges, as [x0, y0, x1, y1] in pixels. */
 export function outline(labels: Uint8Array, width: number, height: number, chosen: number): Int32Array<ArrayBuffer> {
   const edges: number[] = [];
-  const at = (x: number, y: number) =>
-    x >= 0 && y >= 0 && x < width && y < height && labels[y * width + x] === chosen;
+  const at = (x: number, y: number) => x >= 0 && y >= 0 && x < width && y < height && labels[y * width + x] === chosen;
   for (let y = 0; y <= height; y++) {
     let start = -1; // runs of edges become one line each
     for (let x = 0; x <= width; x++) {

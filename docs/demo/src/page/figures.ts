@@ -4,7 +4,11 @@ import type { Segmentation } from "../segmenter/segmenter";
 import { duration, percent, squareCentimetres } from "./texts";
 
 /** What is known of a segmented film, as terms and descriptions of two lists: what counts, and details. */
-export function figures(film: FilmView, found: Segmentation, box: Box | null): { main: HTMLElement[]; details: HTMLElement[] } {
+export function figures(
+  film: FilmView,
+  found: Segmentation,
+  box: Box | null,
+): { main: HTMLElement[]; details: HTMLElement[] } {
   const { mask, lungs, times, runs } = found;
   const pixels = mask.values.reduce((sum, value) => sum + value, 0);
   const area = (count: number | null) => {

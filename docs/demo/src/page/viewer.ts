@@ -124,7 +124,10 @@ export class Viewer {
     this.drawMask(context, line);
     if (!this.box) return;
     const [x0, y0, x1, y1] = this.box;
-    for (const [colour, dashes] of [["#000000", []], ["#ffffff", [4 * line, 3 * line]]] as const) {
+    for (const [colour, dashes] of [
+      ["#000000", []],
+      ["#ffffff", [4 * line, 3 * line]],
+    ] as const) {
       context.strokeStyle = colour;
       context.lineWidth = line;
       context.setLineDash([...dashes]);
@@ -151,10 +154,7 @@ export class Viewer {
     const { left, top } = this.canvas.getBoundingClientRect();
     const { width, height } = this.film!;
     const within = (value: number, limit: number) => Math.min(Math.max(Math.round(value), 0), limit);
-    return [
-      within((event.clientX - left) / this.scale, width),
-      within((event.clientY - top) / this.scale, height),
-    ];
+    return [within((event.clientX - left) / this.scale, width), within((event.clientY - top) / this.scale, height)];
   }
 
   private startBox(event: PointerEvent): void {

@@ -17,7 +17,7 @@ export async function download(
       if (!answer.ok || !answer.body) throw new Error(`${url}: status ${answer.status}`);
       const content = new Uint8Array(bytes);
       let offset = 0;
-      for (let reader = answer.body.getReader(); ; ) {
+      for (let reader = answer.body.getReader(); ;) {
         const { done, value } = await reader.read();
         if (done) break;
         if (offset + value.length > bytes) throw new Error(`${url}: is longer than its ${bytes} bytes`);

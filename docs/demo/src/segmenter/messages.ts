@@ -4,9 +4,7 @@ import type { Segmentation } from "./segmenter";
 
 /** What the page asks of the worker; answers carry the same `id`. */
 export type Request =
-  | { kind: "load" }
-  | { kind: "open"; id: number; file: File }
-  | { kind: "segment"; id: number; box: Box | null };
+  { kind: "load" } | { kind: "open"; id: number; file: File } | { kind: "segment"; id: number; box: Box | null };
 
 /** What is known of a film before it is segmented, and its picture: 8-bit grays from 0.5 % to 99.5 % of its values. */
 export interface FilmView {

@@ -25,7 +25,11 @@ export function sensibleThreads(): number {
 }
 
 /** The graphs that `python -m monai.bundle run export` writes, in ONNX Runtime's WASM backend. */
-export async function openNetwork(encoderGraph: ArrayBuffer, decoderGraph: ArrayBuffer, size: number): Promise<Network> {
+export async function openNetwork(
+  encoderGraph: ArrayBuffer,
+  decoderGraph: ArrayBuffer,
+  size: number,
+): Promise<Network> {
   const options: ort.InferenceSession.SessionOptions = {
     executionProviders: ["wasm"],
     graphOptimizationLevel: "all",

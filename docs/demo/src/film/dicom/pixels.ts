@@ -77,7 +77,12 @@ async function uncompressed(dataset: Dataset): Promise<StoredPixels> {
   const bytes = dataset.source.byteArray.slice(element.dataOffset, element.dataOffset + length);
   if (dataset.syntax === BIG_ENDIAN && bits > 8) reverseEach(bytes, bits / 8);
   const stored = numbers(bytes, bits, dataset.number("PixelRepresentation") === 1);
-  return colour(subsampled ? upsampled(stored) : stored, samples, dataset, Boolean(dataset.number("PlanarConfiguration")));
+  return colour(
+    subsampled ? upsampled(stored) : stored,
+    samples,
+    dataset,
+    Boolean(dataset.number("PlanarConfiguration")),
+  );
 }
 
 function reverseEach(bytes: Uint8Array, size: number): void {
@@ -137,7 +142,9 @@ async function rle(dataset: Dataset): Promise<StoredPixels> {
 async function jpeg(dataset: Dataset, name: string): Promise<StoredPixels> {
   const stream = frame(dataset);
   if ((dataset.number("BitsStored") ?? 8) > 8) {
-    throw new FilmError(`${name}: JPEG Extended of 12 bits is not supported; store it as JPEG Lossless or uncompressed`);
+    throw new FilmError(
+      `${name}: JPEG Extended of 12 bits is not supported; store it as JPEG Lossless or uncompressed`,
+    );
   }
   const samples = frameHeader(stream)?.components === 3 ? 3 : 1;
   const { rgba } = await decodeJpeg(name, stream);
