@@ -11,15 +11,12 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
-import yaml
+from .errors import BundleError
+from .settings import as_monai_reads, check_settings
 
 ROOT = Path(__file__).resolve().parents[1]
-# Options of monai.bundle's run itself; every other option is a setting of the config
-RUN_OPTIONS = ("init_id", "final_id", "meta_file", "logging_file", "tracking", "args_file")
-
 # What a command runs, in order: id in the config, and files of configs/
 RUNS = {
     "segment": [("run", ["inference.yaml"])],
@@ -71,22 +68,11 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
-def check_settings(extra: Sequence[str], files: Sequence[Path]) -> None:
-    """Refuse what monai.bundle would take in silence: a mistyped option, or a word that belongs to none.
-
-    Raises:
-        argparse.ArgumentTypeError: an option that no config of `files` knows, or a stray word.
-    """
-    known = {key.lstrip("+").split("::")[0] for file in files for key in yaml.safe_load(file.read_text())}
+def check_words(extra: Sequence[str]) -> None:
+    """Raise `BundleError` if a word belongs to no setting: monai.bundle would take it for an option of its own."""
     for before, word in zip(["", *extra], extra):
-        if not word.startswith("--"):
-            if not before.startswith("--") or "=" in before:
-                raise argparse.ArgumentTypeError(f"unexpected {word!r}; settings are given as --key value")
-            continue
-        key = word[2:].split("=")[0].replace("#", "::").split("::")[0].lstrip("+").replace("-", "_")
-        if key not in known and key not in RUN_OPTIONS:
-            hint = "".join(f"; did you mean --{name}?" for name in get_close_matches(key, [*known, *RUN_OPTIONS], n=1))
-            raise argparse.ArgumentTypeError(f"no setting {key!r} in {', '.join(file.name for file in files)}{hint}")
+        if not word.startswith("--") and (not before.startswith("--") or "=" in before):
+            raise BundleError(f"unexpected {word!r}; settings are given as --key value")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -100,8 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         commands.error(f"{settings['command']}: folders come first, then --key value")
     runs = [(item, [ROOT / "configs" / name for name in names]) for item, names in RUNS[settings.pop("command")]]
     try:
-        check_settings(extra, [file for _, files in runs for file in files])
-    except argparse.ArgumentTypeError as error:
+        check_words(extra)
+        check_settings(as_monai_reads(extra), [file for _, files in runs for file in files])
+    except BundleError as error:
         commands.error(str(error))
 
     import fire  # monai.bundle's own command line: it reads the values of --key value

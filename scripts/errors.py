@@ -17,6 +17,10 @@ class BundleError(*_BASES):
     status_code = 400  # what a server answers with
     headers = None
 
+    def __init__(self, message: str) -> None:
+        message = one_line(message)
+        super().__init__(message)
+
     @property
     def detail(self) -> str:
         return str(self.args[0])
@@ -26,6 +30,13 @@ class BundleError(*_BASES):
 
 class CheckpointMismatch(BundleError):
     """A checkpoint does not fit the network; the message names the first keys that differ."""
+
+
+def one_line(message: str) -> str:
+    """`message` without line ends, which a file name may hold."""
+    if message.startswith("Caught "):  # a data loader's worker sends its error as text, with the traceback
+        message = message.strip().splitlines()[-1].split(": ", 1)[-1]
+    return " ".join(message.splitlines())
 
 
 def root_cause(error: BaseException) -> BundleError | None:
@@ -44,8 +55,7 @@ def _print_in_one_line(kind, error, trace) -> None:
     if cause is None:
         traceback.print_exception(kind, error, trace)
     else:
-        # A data loader's worker sends its error as text, with the traceback; the last line is the message.
-        print(f"error: {str(cause).strip().splitlines()[-1].split('BundleError: ', 1)[-1]}", file=sys.stderr)
+        print(f"error: {cause}", file=sys.stderr)
 
 
 def report_in_one_line() -> None:

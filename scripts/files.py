@@ -6,7 +6,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,6 +69,27 @@ def remove_partials(folder: str | Path) -> None:
             partial.unlink(missing_ok=True)
         except (ValueError, IndexError, PermissionError):  # not ours, or of a process that lives
             continue
+
+
+def check_writable(folders: Sequence[str | Path]) -> None:
+    """Raise `BundleError` unless files can be written to each folder, which need not be there yet."""
+    for folder in map(Path, folders):
+        there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(parent))
+        if not there.is_dir():
+            raise BundleError(f"{folder}: cannot be written to, since {there} is no folder; name another one")
+        if not permitted(there, os.W_OK | os.X_OK):
+            raise BundleError(f"{folder}: cannot be written to (no permission for {there}); name another folder")
+
+
+def permitted(path: str | Path, rights: int) -> bool:
+    """Whether this process has the `rights` (os.R_OK, os.W_OK, os.X_OK) to `path`."""
+    return os.access(path, rights, effective_ids=os.access in os.supports_effective_ids)
+
+
+def name_below(path: str | Path, folder: str | Path) -> Path | None:
+    """`path` relative to `folder` as it was listed there, whatever links lead to; None if it is not below it."""
+    name = Path(os.path.relpath(os.path.abspath(path), os.path.abspath(folder)))
+    return None if name.parts[:1] == ("..",) else name
 
 
 def sha256(path: str | Path) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from .adapters import compact, with_own_adapters
-from .errors import CheckpointMismatch
+from .errors import BundleError, CheckpointMismatch
 from .parameters import train_only
 from .quantization import calibrate, prepare, real_weights, to_integer
 from .sam.weights import check_fit, read_weights, save_weights
@@ -59,7 +59,12 @@ def quantization_aware(
         policy: YAML file of the precision policy.
         trainable: globs over parameter names; all others but the activation ranges are frozen.
         drop_masked: False keeps masked triplets, for an allocator to move the masks in stage 2.
+
+    Raises:
+        BundleError: there is no such checkpoint, or it or the policy does not fit.
     """
+    if not Path(stage1_weights).is_file():
+        raise BundleError(f"{stage1_weights}: no weights of stage 1; run stage1 first, or give them as stage1_weights")
     network = load_weights(network, stage1_weights)
     return prepare(train_only(compact(network) if drop_masked else network, trainable), policy)
 

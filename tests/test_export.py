@@ -237,7 +237,7 @@ def test_artefact_is_described_and_checked_before_it_is_used(tmp_path):
         ("tensorrt", None, "unknown backend 'tensorrt'; known: torch, onnxruntime, openvino"),
         ("onnxruntime", None, "manifest.json: no such manifest"),
         ("onnxruntime", "[]", "manifest.json: not a manifest"),
-        ("onnxruntime", '{"files": {}}', "encoder_int8.onnx: no such graph"),
+        ("onnxruntime", '{"files": {}, "weights": {"sha256": ""}}', "encoder_int8.onnx: no such graph"),
     ],
 )
 def test_artefact_that_cannot_be_run_is_refused_by_name(tmp_path, backend, content, message):

@@ -141,7 +141,7 @@ def test_row_that_fails_names_its_log_and_is_not_done(tmp_path):
     rows = [{"name": "bad", "title": "t", "train": {"run": "account", "files": ["train.yaml"], "set": {"rank": 0}}}]
     with pytest.raises(BundleError, match=r"seed_0/log.txt: train of the row bad ended with exit status 1"):
         study(tmp_path, rows).run()
-    assert "adapter rank must be at least 1" in (tmp_path / "bad" / "seed_0" / "log.txt").read_text()
+    assert "rank must be at least 1" in (tmp_path / "bad" / "seed_0" / "log.txt").read_text()
     assert not (tmp_path / "bad" / "seed_0" / "done.json").exists()
 
 

@@ -32,7 +32,10 @@ class RankSchedule:
 
     def __post_init__(self) -> None:
         if not 0 <= self.target <= self.initial:
-            raise BundleError(f"target rank budget must lie in 0..{self.initial} (initial), got {self.target}")
+            raise BundleError(
+                f"target rank budget must lie in 0..{self.initial} (initial), got {self.target}; "
+                "target_rank may be neither negative nor above rank"
+            )
         if self.interval < 1 or self.warmup < 0 or self.final < 0:
             raise BundleError("rank schedule: interval must be at least 1, warmup and final not negative")
         if self.warmup + self.final >= self.total:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import logging
+import os
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from monai.data import load_decathlon_datalist
-
+from ..documents import read_json, read_table
 from ..errors import BundleError
+from ..files import permitted
 from .loading import IMAGE_SUFFIXES, image_format, image_stem, image_suffix, read_size
 
 PARTS = ("train", "validation", "test")
@@ -22,20 +21,21 @@ DATALIST_SECTIONS = {"training": "train", "validation": "validation", "test": "t
 def list_images(folder: str | Path, exclude: str | Path | None = None) -> list[dict]:
     """Every image in `folder` (or in its `images/`), also in subfolders, as {"image": path, "id": relative stem}.
 
-    DICOM files need no suffix. Other files are counted and logged.
+    DICOM files need no suffix. Links are followed, once to each folder. Other files are counted and logged.
 
     Args:
         folder: to look in.
         exclude: folder whose files are left out: the masks of an earlier run that wrote into `folder`.
 
     Raises:
-        BundleError: the folder is missing, holds no image, or holds two whose masks would have one name.
+        BundleError: the folder is missing, it or one below it may not be read, it holds no image, or two whose masks
+            would have one name.
     """
     root = _folder(folder)
     root = root / "images" if (root / "images").is_dir() else root
-    files = sorted(path for path in root.rglob("*") if path.is_file())
-    if exclude is not None and Path(exclude).resolve() != root.resolve():
-        files = [path for path in files if not path.resolve().is_relative_to(Path(exclude).resolve())]
+    files = _files_below(root)
+    if exclude is not None and os.path.realpath(exclude) != os.path.realpath(root):
+        files = [path for path in files if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(exclude))]
     paths, others = [], []
     for path in files:
         (paths if image_format(path) else others).append(path)
@@ -50,6 +50,20 @@ def list_images(folder: str | Path, exclude: str | Path | None = None) -> list[d
             raise BundleError(f"{path}: same name as {named[name]}; one mask would replace the other, rename one")
         named[name] = path
     return [{"image": str(path), "id": name} for name, path in named.items()]
+
+
+def _files_below(root: Path) -> list[Path]:
+    """Every file below `root`, and links that lead nowhere, which are found out when they are read."""
+
+    def refuse(error: OSError) -> None:
+        raise BundleError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+    files, seen = [], set()
+    for folder, names, found in os.walk(root, onerror=refuse, followlinks=True):
+        seen.add(os.path.realpath(folder))
+        names[:] = [name for name in names if os.path.realpath(os.path.join(folder, name)) not in seen]
+        files += [Path(folder, name) for name in found]
+    return sorted(files)
 
 
 def load_datalist(dataset_dir: str | Path, datasets: Sequence[str] | None = None) -> list[dict]:
@@ -71,6 +85,8 @@ def load_datalist(dataset_dir: str | Path, datasets: Sequence[str] | None = None
         BundleError: names the first file, id or column at fault.
     """
     root = _folder(dataset_dir)
+    if isinstance(datasets, str) or not isinstance(datasets, Sequence | None):
+        raise BundleError(f"datasets {datasets!r}: expected a list of names")
     if (root / "manifest.csv").is_file():
         items = _read_manifest(root / "manifest.csv")
     elif (root / "datalist.json").is_file():
@@ -95,6 +111,12 @@ def load_datalist(dataset_dir: str | Path, datasets: Sequence[str] | None = None
     repeated = [name for name, count in Counter(item["id"] for item in items).items() if count > 1]
     if repeated:
         raise BundleError(f"{root}: the id {repeated[0]!r} stands more than once; ids must be unique")
+    owners: dict[str, str] = {}
+    for item in items:
+        if owners.setdefault(item["image"], item["patient"]) != item["patient"]:
+            raise BundleError(
+                f"{item['image']}: is listed for the patients {owners[item['image']]!r} and {item['patient']!r}"
+            )
     for item in items:
         check_pair(item)
     return items
@@ -131,9 +153,10 @@ def split_by_patient(
     """
     if record is not None and Path(record).is_file():
         return _recorded_split(items, record)
-    unknown = set(fractions) - set(PARTS)
-    if not fractions or unknown or min(fractions.values()) < 0 or abs(sum(fractions.values()) - 1) > 1e-6:
-        raise BundleError(f"split fractions must name {', '.join(PARTS)} and add up to 1, got {dict(fractions)}")
+    shares = list(fractions.values()) if isinstance(fractions, Mapping) and set(fractions) <= set(PARTS) else [-1]
+    numbers = all(isinstance(share, int | float) and share >= 0 for share in shares)
+    if not numbers or abs(sum(shares) - 1) > 1e-6:
+        raise BundleError(f"split fractions must name {', '.join(PARTS)} and add up to 1, got {fractions}")
     parts: dict[str, list[dict]] = {part: [] for part in PARTS}
     free: dict[str, list[dict]] = defaultdict(list)
     fixed: dict[str, str] = {}
@@ -250,10 +273,7 @@ def check_split(split: Mapping[str, Sequence[Mapping]], record: str | Path) -> N
 
 def read_record(path: str | Path) -> dict[str, list[str]]:
     """The content of a file of `split_ids`."""
-    try:
-        content = json.loads(Path(path).read_text())
-    except json.JSONDecodeError as error:
-        raise BundleError(f"{path}: not valid JSON ({error})") from error
+    content = read_json(path)
     if not isinstance(content, Mapping) or not all(isinstance(names, list) for names in content.values()):
         raise BundleError(f"{path}: holds no split; expected lists of ids under {', '.join(PARTS)}")
     return dict(content)
@@ -322,8 +342,10 @@ def select(items: Sequence[Mapping], part: str | None = None, record: str | Path
 
 def _folder(path: str | Path) -> Path:
     root = Path(path)
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise BundleError(f"{root}: no such folder; pass --dataset_dir")
+    if not permitted(root, os.R_OK | os.X_OK):
+        raise BundleError(f"{root}: cannot be read (Permission denied)")
     return root
 
 
@@ -332,22 +354,17 @@ def _names(items: Iterable[Mapping]) -> str:
 
 
 def _read_manifest(path: Path) -> list[dict]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = {"image", "mask"} - set(reader.fieldnames or ())
-        if missing:
-            raise BundleError(f"{path}: no column {sorted(missing)[0]!r}; it has {', '.join(reader.fieldnames or ())}")
-        rows = list(reader)
     items = []
-    for line, row in enumerate(rows, start=2):
+    for line, row in read_table(path, ("image", "mask")):
         if not row["image"] or not row["mask"]:
             raise BundleError(f"{path}, line {line}: image and mask must both be given")
-        name = row.get("id") or image_stem(row["image"])
+        image, mask = (_listed_file(path.parent, row[column]) for column in ("image", "mask"))
+        name = row.get("id") or image_stem(image)
         items.append(
             dict(
-                {key: value for key, value in row.items() if key not in (None, "mask")},
-                image=str(path.parent / row["image"]),
-                label=str(path.parent / row["mask"]),
+                {key: value for key, value in row.items() if key != "mask"},
+                image=str(image),
+                label=str(mask),
                 id=name,
                 dataset=row.get("dataset") or path.parent.name,
                 patient=row.get("patient") or name,
@@ -356,23 +373,33 @@ def _read_manifest(path: Path) -> list[dict]:
     return items
 
 
+def _listed_file(root: Path, name: str) -> Path:
+    """The file that a list in `root` names; backslashes, as Windows has them, part folders where no such name is."""
+    if "\\" in name and not os.path.exists(root / name):
+        name = name.replace("\\", "/")
+    return root / name
+
+
 def _read_decathlon(path: Path) -> list[dict]:
-    try:
-        content = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise BundleError(f"{path}: not valid JSON ({error})") from error
+    content = read_json(path)
+    if not isinstance(content, Mapping):
+        raise BundleError(f"{path}: expected the sections {', '.join(DATALIST_SECTIONS)}")
     items = []
     for section, part in DATALIST_SECTIONS.items():
-        entries = content.get(section, [])
+        entries = content.get(section) or []
+        if not isinstance(entries, list):
+            raise BundleError(f"{path}: {section!r} must be a list of entries with image and label")
         if section == "test" and not any(isinstance(entry, Mapping) and "label" in entry for entry in entries):
             continue  # Decathlon's test section lists images without labels
         for number, entry in enumerate(entries):
-            if not isinstance(entry, Mapping) or not {"image", "label"} <= set(entry):
-                raise BundleError(f"{path}: entry {number} of {section!r} needs image and label")
-        for entry in load_decathlon_datalist(path, data_list_key=section, base_dir=path.parent) if entries else ():
-            name = entry.get("id") or image_stem(entry["image"])
-            dataset = entry.get("dataset") or path.parent.resolve().name
-            items.append(dict(entry, id=name, dataset=dataset, patient=entry.get("patient") or name))
+            files = [entry.get(key) for key in ("image", "label")] if isinstance(entry, Mapping) else [None]
+            if not all(isinstance(file, str) and file for file in files):
+                raise BundleError(f"{path}: entry {number} of {section!r} needs image and label, each one file")
+            image, label = (_listed_file(path.parent, file) for file in files)
+            name = str(entry.get("id") or image_stem(image))
+            named = {"id": name, "patient": str(entry.get("patient") or name)}
+            dataset = str(entry.get("dataset") or path.parent.resolve().name)
+            items.append(dict(entry, image=str(image), label=str(label), dataset=dataset, **named))
             # The training section alone is free to be split; beside others it is what they leave.
             if part != "train" or content.get("validation"):
                 items[-1]["part"] = part
@@ -396,7 +423,11 @@ def _pair_folders(root: Path) -> list[dict]:
 
 def _by_stem(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for path in sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")):
+    try:
+        paths = sorted(path for path in folder.iterdir() if not path.is_dir() and not path.name.startswith("."))
+    except OSError as error:
+        raise BundleError(f"{folder}: cannot be read ({error.strerror})") from error
+    for path in paths:
         if not image_suffix(path):
             raise BundleError(f"{path}: unknown image suffix; supported: {', '.join(IMAGE_SUFFIXES)}")
         stem = image_stem(path)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import BundleError
+from .decoding import stored_pixels
+from .limits import check_pixels
 
 # Computed and digital radiography, digitised film, and "other", which secondary captures of films carry.
 MODALITIES = ("CR", "DX", "RG", "OT")
+# It logs each decoder's error with a traceback, of which ours says the essential
+logging.getLogger("pydicom.pixels.decoders.base").setLevel(logging.CRITICAL)
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow weighs colour
 
 
 def has_preamble(path: str | Path) -> bool:
     """Whether the file at `path` says by its first 132 bytes that it is DICOM; hospitals often use no suffix."""
+    if not os.path.isfile(path):  # a pipe would wait for someone to write
+        return False
     try:
         with Path(path).open("rb") as file:
             return file.read(132)[128:] == b"DICM"
@@ -45,7 +53,7 @@ def read_radiograph(path: str | Path) -> tuple[np.ndarray, dict[str, object]]:
         "patient_orientation" likewise.
 
     Raises:
-        BundleError: no DICOM, no pixels, another modality, several frames, or a palette.
+        BundleError: no DICOM, no pixels or too many, another modality, several frames, or a palette.
         Exception: what pydicom raises on damaged pixels.
     """
     import pydicom
@@ -56,7 +64,7 @@ def read_radiograph(path: str | Path) -> tuple[np.ndarray, dict[str, object]]:
         implicit, little = dataset.original_encoding
         dataset.ensure_file_meta()
         dataset.file_meta.TransferSyntaxUID = _plain_syntax(implicit, little)
-    return to_gray(dataset), film_meta(dataset)
+    return to_gray(stored_pixels(dataset, path), dataset), film_meta(dataset)
 
 
 def check_film(dataset, path: str | Path) -> None:
@@ -72,6 +80,7 @@ def check_film(dataset, path: str | Path) -> None:
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
         raise BundleError(f"{path}: holds {frames} frames, expected one film")
+    check_pixels(path, int(dataset.Rows), int(dataset.Columns), int(dataset.get("SamplesPerPixel") or 1))
     if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
         raise BundleError(f"{path}: pseudo-coloured (PALETTE COLOR), expected gray or RGB")
 
@@ -84,14 +93,13 @@ def _plain_syntax(implicit: bool, little: bool) -> str:
     return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
 
 
-def to_gray(dataset) -> np.ndarray:
-    """Displayed grays of a dataset that passed `check_film`: H x W float32."""
+def to_gray(stored: np.ndarray, dataset) -> np.ndarray:
+    """Displayed grays of the `stored_pixels` of `dataset`: H x W float32."""
     try:
         from pydicom.pixels import apply_modality_lut, apply_voi_lut
     except ImportError:  # pydicom 2, which MONAI Label needs
         from pydicom.pixel_data_handlers.util import apply_modality_lut, apply_voi_lut
 
-    stored = dataset.pixel_array
     if stored.ndim == 3:
         return to_rgb(stored, dataset).astype(np.float32) @ LUMA
     shown = apply_voi_lut(apply_modality_lut(stored, dataset), dataset).astype(np.float32)

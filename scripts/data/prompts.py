@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import os
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,9 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Randomizable
 
+from ..documents import read_table
 from ..errors import BundleError
+from ..files import name_below
 
 PROMPT_BOX = "prompt_box"  # in an image's metadata: float32 [x0, y0, x1, y1] in pixels of the image as it is now
 CORNERS = ("x0", "y0", "x1", "y1")
@@ -31,8 +33,9 @@ def bounding_box(mask: torch.Tensor) -> tuple[float, float, float, float] | None
 
 
 def clip_box(box: np.ndarray, width: int, height: int, minimum: float = 2.0) -> np.ndarray:
-    """Bring a box into the image and keep it at least `minimum` pixels wide and high."""
+    """Bring a box into the image and keep it at least `minimum` pixels wide and high, or as large as the image is."""
     limit = np.array([width, height], dtype=np.float64)
+    minimum = np.minimum(minimum, limit)
     low = np.clip(np.minimum(box[:2], box[2:]), 0, limit - minimum)
     high = np.clip(np.maximum(box[:2], box[2:]), low + minimum, limit)
     return np.concatenate([low, high])
@@ -149,7 +152,7 @@ def with_boxes(items: Sequence[Mapping], boxes: Sequence[float] | str | Path | N
     if not isinstance(boxes, str | Path):
         return [dict(item, box=boxes) for item in items]
     listed = read_boxes(boxes)
-    names = [Path(item["image"]).resolve().relative_to(Path(root).resolve()).as_posix() for item in items]
+    names = [str(name_below(item["image"], root)) for item in items]
     unknown = sorted(set(listed) - set(names))
     if unknown:
         raise BundleError(f"{boxes}: {unknown[0]} is no image below {root}")
@@ -158,14 +161,9 @@ def with_boxes(items: Sequence[Mapping], boxes: Sequence[float] | str | Path | N
 
 def read_boxes(path: str | Path) -> dict[str, list[str]]:
     """Boxes by file of a CSV table, unchecked, or `BundleError`."""
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise BundleError(f"{path}: no such table of boxes")
-    with Path(path).open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in ("file", *CORNERS) if name not in (reader.fieldnames or ())]
-        if missing:
-            raise BundleError(f"{path}: no column {missing[0]!r}; needed are file, {', '.join(CORNERS)}")
-        rows = list(reader)
+    rows = [row for _, row in read_table(path, ("file", *CORNERS))]
     repeated = [name for name, count in Counter(row["file"] for row in rows).items() if count > 1]
     if repeated:
         raise BundleError(f"{path}: {repeated[0]} has more than one box; one box an image")

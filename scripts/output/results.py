@@ -12,7 +12,7 @@ from ignite.engine import Engine, Events
 
 from ..data.loading import pixel_spacing
 from ..errors import BundleError
-from ..files import is_full, replacing
+from ..files import is_full, name_below, replacing
 from .areas import lung_areas
 
 COLUMNS = (
@@ -31,6 +31,8 @@ COLUMNS = (
     "written",
     "message",
 )
+# Names of files may hold bytes that are no UTF-8: they stand in the table as they are
+TEXT = {"encoding": "utf-8", "errors": "surrogateescape"}
 
 
 class Results:
@@ -48,7 +50,7 @@ class Results:
 
     def __init__(self, path: str | Path, root: str | Path, class_names: Sequence[str], resume: bool = False) -> None:
         self.path = Path(path)
-        self.root = Path(root).resolve()
+        self.root = Path(root)
         self.class_names = tuple(class_names)
         self.rows = [row for row in self.earlier() if row["status"] == "done"] if resume else []
         self.kept = len(self.rows)
@@ -59,11 +61,15 @@ class Results:
         """Rows of the table on disk."""
         if not self.path.is_file():
             return []
-        with self.path.open(newline="") as file:
-            reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) != COLUMNS:
-                raise BundleError(f"{self.path}: is no table of an earlier run; move it away, or run without resume")
-            return [row for row in reader if row["message"] is not None]  # a row that a crash cut off is repeated
+        try:
+            with self.path.open(newline="", **TEXT) as file:
+                reader = csv.DictReader(file)
+                head, rows = tuple(reader.fieldnames or ()), list(reader)
+        except (csv.Error, OSError) as error:
+            raise BundleError(f"{self.path}: cannot be read as the table of an earlier run ({error})") from error
+        if head != COLUMNS:
+            raise BundleError(f"{self.path}: is no table of an earlier run; move it away, or run without resume")
+        return [row for row in rows if row["message"] is not None]  # a row that a crash cut off is repeated
 
     def pending(self, items: Sequence[dict]) -> list[dict]:
         """`items` without those that are done."""
@@ -75,9 +81,8 @@ class Results:
 
     def name(self, path: str | Path) -> str:
         """`path` as it stands in the table: relative to the folder of the films."""
-        path = Path(path).absolute()
-        resolved = path.parent.resolve() / path.name
-        return resolved.relative_to(self.root).as_posix() if resolved.is_relative_to(self.root) else str(path)
+        name = name_below(path, self.root)
+        return str(path) if name is None else name.as_posix()
 
     def attach(self, engine: Engine) -> None:
         """Register on a MONAI evaluator."""
@@ -116,11 +121,11 @@ class Results:
             BundleError: the disk is full. The rows before stay.
         """
         if self._file is None:
-            with replacing(self.path) as partial, partial.open("w", newline="") as file:
+            with replacing(self.path) as partial, partial.open("w", newline="", **TEXT) as file:
                 writer = csv.DictWriter(file, COLUMNS, restval="")
                 writer.writeheader()
                 writer.writerows(self.rows)
-            self._file = self.path.open("a", newline="")
+            self._file = self.path.open("a", newline="", **TEXT)
             self._writer = csv.DictWriter(self._file, COLUMNS, restval="")
         try:
             self._writer.writerow(row)

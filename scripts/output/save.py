@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from monai.transforms import MapTransform, SaveImaged
 
 from ..data.loading import NIFTI_SUFFIXES, image_format, image_stem, pixel_spacing
 from ..errors import BundleError
+from ..files import name_below
 from .dicom_seg import write_seg
 from .formats import Mask, write_nifti, write_overlay, write_png
 
@@ -52,11 +54,10 @@ class SaveMaskd(SaveImaged):
     ) -> None:
         MapTransform.__init__(self, keys)
         self.output_dir = Path(output_dir)
-        self.root = Path(data_root_dir).resolve()
+        self.root = Path(data_root_dir)
         self.class_names = tuple(class_names)
-        unknown = sorted(set(formats or ()) - set(WRITERS))
-        if unknown or (formats is not None and not formats):
-            raise BundleError(f"formats {list(formats)}: expected some of {', '.join(WRITERS)}, or null")
+        if formats is not None and (isinstance(formats, str) or not formats or not set(formats) <= set(WRITERS)):
+            raise BundleError(f"formats {formats!r}: expected some of {', '.join(WRITERS)} as a list, or null")
         self.formats = formats
 
     def __call__(self, data: Mapping[Hashable, MetaTensor]) -> dict[Hashable, object]:
@@ -74,9 +75,13 @@ class SaveMaskd(SaveImaged):
 
     def save(self, mask: Mask, name: str) -> str:
         """Write `mask` in the format `name`; returns the path relative to the output folder."""
-        parent = mask.source.resolve().parent
-        below = parent.relative_to(self.root) if parent.is_relative_to(self.root) else Path()
+        below = name_below(mask.source.parent, self.root) or Path()
         suffix, write = WRITERS[name]
         path = below / f"{image_stem(mask.source)}{suffix}"
-        write(mask, self.output_dir / path)
+        try:
+            write(mask, self.output_dir / path)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise BundleError(f"{mask.source}: its name is too long to add {suffix} to; shorten it") from error
+            raise
         return path.as_posix()

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import yaml
-
+from ..documents import read_yaml
 from ..errors import BundleError
 
 
@@ -51,14 +50,13 @@ class PrecisionPolicy:
         path = Path(path)
         if not path.is_file():
             raise BundleError(f"{path}: no such precision policy")
-        try:
-            return cls(yaml.safe_load(path.read_text()), str(path))
-        except yaml.YAMLError as error:
-            raise BundleError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+        return cls(read_yaml(path), str(path))
 
     def _read(self, rule: Mapping[str, object]) -> tuple[str, Precision]:
         if not isinstance(rule, Mapping) or not isinstance(rule.get("modules"), str):
             raise BundleError(f"{self.source}: rule {rule!r} needs a glob under 'modules'")
+        if not isinstance(rule.get("optional", False), bool):
+            raise BundleError(f"{self.source}: rule {dict(rule)!r}: optional takes true or false")
         content = {key: value for key, value in rule.items() if key not in ("modules", "optional")}
         if content == {"precision": "fp32"}:
             return rule["modules"], Precision()

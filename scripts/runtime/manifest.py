@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..documents import read_json
 from ..errors import BundleError
 from ..files import sha256
 
@@ -23,11 +23,13 @@ def read_manifest(path: str | Path, used: Sequence[str]) -> dict[str, object]:
     path = Path(path)
     if not path.is_file():
         raise BundleError(f"{path}: no such manifest; make the artefact with `python -m monai.bundle run export`")
+    manifest = read_json(path)
     try:
-        manifest = json.loads(path.read_text())
         files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BundleError(f"{path}: not a manifest of the artefact ({error})") from error
+        if not isinstance(manifest["weights"]["sha256"], str):
+            raise TypeError("the hash of the weights is no text")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{path}: not a manifest of the artefact ({error}); export again") from error
     for name in used:
         if name not in files or not (path.parent / name).is_file():
             raise BundleError(f"{path.parent / name}: no such graph, or {path.name} does not list it; export again")

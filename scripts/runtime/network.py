@@ -78,8 +78,7 @@ def load_network(network: nn.Module, weights: str | Path, backend: str, artefact
         raise BundleError(f"unknown backend {backend!r}; known: torch, {', '.join(BACKENDS)}")
     graphs = ("encoder_int8.onnx", "decoder_int8.onnx")
     manifest = read_manifest(artefact, graphs)
-    origin = manifest.get("weights", {}).get("sha256")
-    if Path(weights).is_file() and origin is not None and sha256(weights) != origin:
+    if Path(weights).is_file() and sha256(weights) != manifest["weights"]["sha256"]:
         raise BundleError(f"{artefact}: was exported from other weights than {weights}; export again")
     folder = Path(artefact).parent
     runtime = RuntimeSAM(*(folder / name for name in graphs), backend)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import BundleError, CheckpointMismatch
-from ..files import replacing
+from ..files import replacing, sha256
+from ..release import check_shipped, note_made
 
 DETAIL = "mask_decoder.detail."
 
@@ -19,19 +22,41 @@ def read_checkpoint(path: str | Path) -> dict[str, object]:
     """Content of the checkpoint at `path`, on the CPU; tensors and plain values only, no pickled code.
 
     Raises:
-        BundleError: the file is missing, damaged or holds something else.
+        BundleError: the file is missing, damaged, not the one that shipped under this path, or holds something else.
     """
     path = Path(path)
     if not path.is_file():
         raise BundleError(f"{path}: no such checkpoint file")
+    check_shipped(path)
+    check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can fail anywhere in the unpickler
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        # torch's own message goes on to say how to run the code after all
+        code = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if code is not None:
+            raise BundleError(
+                f"{path}: refused, since it holds {code[1]}; only tensors and plain values load"
+            ) from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0]
+        reason = "torch.save wrote no such file" if reason.startswith("Weights only") else reason
         raise BundleError(f"{path}: not a readable checkpoint of tensors ({reason})") from error
     if not isinstance(content, Mapping):
         raise BundleError(f"{path}: holds no state dict of tensors")
     return dict(content)
+
+
+def check_archive(path: Path) -> None:
+    """Raise `BundleError` if a part of the archive at `path` is not what its checksum says: torch does not look."""
+    try:
+        if not zipfile.is_zipfile(path):  # torch before 1.6 wrote other files; what is none at all torch refuses
+            return
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # its directory is damaged
+        raise BundleError(f"{path}: not a readable checkpoint of tensors ({error})") from error
+    if damaged is not None:
+        raise BundleError(f"{path}: damaged, the checksum of {damaged} is another one; fetch or write it again")
 
 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
@@ -50,8 +75,10 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
 
 def save_weights(state_dict: Mapping[str, object], path: str | Path) -> None:
     """Write `state_dict` to `path` so that the file is either the old or the new one, whole, even after a crash."""
-    with replacing(path) as partial, partial.open("wb") as file:  # torch keeps the reason of a failure only of a file
-        torch.save(state_dict, file)
+    with replacing(path) as partial:
+        with partial.open("wb") as file:  # torch keeps the reason of a failure only of a file
+            torch.save(state_dict, file)
+        note_made(path, sha256(partial))
 
 
 def constant_keys(network: nn.Module) -> list[str]:

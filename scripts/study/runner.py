@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..errors import BundleError
 from ..files import sha256, write_json
+from ..settings import known_settings, top_level
 
 
 class Study:
@@ -134,10 +135,15 @@ class Study:
         if step == "train":
             overrides |= {"model_dir": folder, "seed": seed, "resume": True}
         names = {name: self.folder(name, seed) for name in self.names}
-        for key, value in {**self.settings[step], **content.get("set", {})}.items():
+        own = content.get("set", {})
+        for key, value in {**self.settings[step], **own}.items():
             overrides[key] = value.format(row=folder, seed=seed, bundle=self.root, **names) if _text(value) else value
+        # What all rows share is typed where the config has it: an export knows no epochs
+        known = known_settings([self.root / "configs" / name for name in content["files"]])
         command = ["-m", "monai.bundle", "run", content["run"], "--config_file", files]
         for key, value in overrides.items():
+            if key not in own and top_level(key) not in known:
+                continue
             command += [f"--{key}", value if _text(value) else json.dumps(value) if _plain(value) else str(value)]
         return command
 
