@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT
-from endurance.kill_anywhere import command, difference, endure, undisturbed
+from endurance.kill_anywhere import ENVIRONMENT, command, difference, endure, undisturbed
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +34,14 @@ def test_full_disk_stops_with_one_line_and_the_run_goes_on_when_there_is_room(ru
 
     mount("-o", "size=64m")  # room for the weights and one state to resume from, not for the next one beside it
     try:
-        stopped = subprocess.run(command(data, disk), cwd=ROOT, capture_output=True, text=True)
+        stopped = subprocess.run(command(data, disk), cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
         errors = [line for line in stopped.stderr.splitlines() if line.startswith("error: ")]
         assert stopped.returncode == 1 and len(errors) == 1, stopped.stderr[-2000:]
         assert ".pt: not written, no space left on the disk (the file of that name is whole" in errors[0]
         last = disk / "eval" / "stage1" / "last.pt"
         assert torch.load(last, weights_only=True)["trainer"]["iteration"] > 0
         mount("-o", "remount,size=400m")
-        subprocess.run(command(data, disk), cwd=ROOT, check=True, capture_output=True)
+        subprocess.run(command(data, disk), cwd=ROOT, env=ENVIRONMENT, check=True, capture_output=True)
         assert difference(whole, disk) == []
     finally:
         subprocess.run(["umount", "-l", disk], check=True)

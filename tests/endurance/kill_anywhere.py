@@ -10,6 +10,7 @@ of the undisturbed run, bit by bit. Then the next run, until there are enough ki
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import subprocess
 import sys
@@ -37,6 +38,7 @@ SETTINGS = {
     "base_weights": ROOT / "models" / "sam_vit_ti_phantom.pt",
 }
 STAGES = ("stage1", "stage2")
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}  # the network is too small for more
 
 
 def command(data: Path, folder: Path) -> list[str]:
@@ -65,7 +67,8 @@ def kill(data: Path, folder: Path, stage: str, writing: bool, delay_s: float) ->
     """
     last = folder / "eval" / stage / "last.pt"
     before = last.stat().st_mtime_ns if last.is_file() else None
-    process = subprocess.Popen(command(data, folder), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command(data, folder), cwd=ROOT, env=ENVIRONMENT, **silent)
     try:
         while process.poll() is None:
             half = any(f"{name}.pt." in path.name for name in ("last", "stage1", "model") for path in partials(folder))
@@ -97,7 +100,7 @@ def undisturbed(folder: Path) -> tuple[Path, Path]:
     """Phantoms, and a run on them from beginning to end: folders of both."""
     data, whole = folder / "data", folder / "whole"
     write_phantoms(data, 24, size=64, seed=500)
-    subprocess.run(command(data, whole), cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(command(data, whole), cwd=ROOT, env=ENVIRONMENT, check=True, capture_output=True)
     return data, whole
 
 
@@ -119,7 +122,7 @@ def endure(folder: Path, data: Path, whole: Path, kills: int, seed: int = 0) -> 
                 check_whole(cut)
                 counts[f"{stage}, writing {half}" if half else stage] += 1
                 print(f"kill {sum(counts.values())}: {stage}{f', writing {half}' if half else ''}", flush=True)
-        subprocess.run(command(data, cut), cwd=ROOT, check=True, capture_output=True)
+        subprocess.run(command(data, cut), cwd=ROOT, env=ENVIRONMENT, check=True, capture_output=True)
         if left := partials(cut):
             raise SystemExit(f"left beside: {left}")
         if found := difference(whole, cut):
