@@ -10,6 +10,7 @@ from monai.engines import SupervisedTrainer
 from torch import nn
 
 from scripts.handlers import AccumulatedMean, LearningRate
+from scripts.handlers.accumulation import mini_batch_weight
 
 IMAGES = 11  # neither a multiple of the mini-batch nor of the step
 
@@ -37,7 +38,7 @@ def train(batch_size: int, accumulation_steps: int) -> tuple[torch.Tensor, list[
         loss_function=nn.MSELoss(),
         accumulation_steps=accumulation_steps,
         decollate=False,
-        train_handlers=[AccumulatedMean(accumulation_steps, batch_size, IMAGES), LearningRate(scheduler, optimizer)],
+        train_handlers=[AccumulatedMean(), LearningRate(scheduler, optimizer)],
     )
     trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda e: losses.append(float(e.state.output["loss"])))
     trainer.run()
@@ -61,5 +62,7 @@ def test_loss_in_the_log_is_that_of_the_mini_batch():
 
 
 def test_weights_of_mini_batches_by_hand():
-    mean = AccumulatedMean(accumulation_steps=3, batch_size=4, images=18)  # 4 4 4 | 4 2
-    assert [mean.weight(place) for place in range(5)] == pytest.approx([1, 1, 1, 3 * 4 / 6, 3 * 2 / 6])
+    weights = [
+        mini_batch_weight(place, accumulation_steps=3, batch_size=4, images=18) for place in range(5)
+    ]  # 4 4 4 | 4 2
+    assert weights == pytest.approx([1, 1, 1, 3 * 4 / 6, 3 * 2 / 6])

@@ -35,42 +35,43 @@ class LearningRate:
         self._hook.remove()
 
 
+def mini_batch_weight(place: int, accumulation_steps: int, batch_size: int, images: int) -> float:
+    """How much the mean loss of a mini-batch counts in its optimiser step, 1 in all but the last step of an epoch.
+
+    Args:
+        place: of the mini-batch in the epoch, counted from 0.
+        accumulation_steps: mini-batches that make up a step.
+        batch_size: images of a whole mini-batch.
+        images: of the epoch.
+    """
+    first = place - place % accumulation_steps
+    of_step = min(images - first * batch_size, accumulation_steps * batch_size)
+    own = min(images - place * batch_size, batch_size)
+    return accumulation_steps * own / of_step
+
+
 class AccumulatedMean:
     """Weighs mini-batches so that accumulated gradients are the mean over all images of a step.
 
     MONAI's trainer divides each loss by `accumulation_steps`; at the end of an epoch a step may have fewer
     mini-batches, and its last one fewer images. The loss in the trainer's output stays as it is.
-
-    Args:
-        accumulation_steps: mini-batches that make up an optimiser step.
-        batch_size: images of a whole mini-batch in this process.
-        images: of an epoch in this process.
     """
 
-    def __init__(self, accumulation_steps: int, batch_size: int, images: int) -> None:
-        self.accumulation_steps = accumulation_steps
-        self.batch_size = batch_size
-        self.images = images
+    def __init__(self) -> None:
         self._unweighted = None
 
     def attach(self, trainer: Engine) -> None:
         """Register on a MONAI trainer, after handlers that add terms to the loss."""
-        if self.accumulation_steps > 1:
-            trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, self.weigh)
-            trainer.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self.restore)
-
-    def weight(self, place: int) -> float:
-        """Weight of the mini-batch at `place` in an epoch, counted from 0; 1 in all but the last step."""
-        first = place - place % self.accumulation_steps
-        left = self.images - first * self.batch_size  # from the first mini-batch of this step on
-        of_step = min(left, self.accumulation_steps * self.batch_size)
-        own = min(self.images - place * self.batch_size, self.batch_size)
-        return self.accumulation_steps * own / of_step
+        trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, self.weigh)
+        trainer.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self.restore)
 
     def weigh(self, trainer: Engine) -> None:
-        output, state = trainer.state.output, trainer.state
+        output, state, loader = trainer.state.output, trainer.state, trainer.data_loader
+        place = (state.iteration - 1) % state.epoch_length
         self._unweighted = output["loss"]
-        output["loss"] = output["loss"] * self.weight((state.iteration - 1) % state.epoch_length)
+        output["loss"] = output["loss"] * mini_batch_weight(
+            place, trainer.accumulation_steps, loader.batch_size, len(loader.sampler)
+        )
 
     def restore(self, trainer: Engine) -> None:
         trainer.state.output["loss"] = self._unweighted.detach()
