@@ -21,7 +21,7 @@ import torch
 from dicom_files import dicom_film, write_dicom
 from PIL import Image
 from pydicom.encaps import encapsulate
-from pydicom.uid import EncapsulatedPDFStorage, JPEGExtended12Bit
+from pydicom.uid import EncapsulatedPDFStorage, JPEG2000Lossless, JPEGExtended12Bit
 
 from scripts.phantoms import generate_phantom
 
@@ -219,26 +219,48 @@ def cmyk_jpeg(path):
     Image.fromarray(gray()).convert("CMYK").save(path, quality=95)
 
 
-@film
-def jpeg_of_12_bits(path):
-    """DICOM, JPEG Extended: the process that detectors of 12 bits use, which Pillow does not decode."""
-    import gdcm
+def write_with_gdcm(path: Path, array: np.ndarray, syntax: str) -> None:
+    """A film of 12 bits in a transfer syntax that GDCM alone reads and writes, by GDCM's name of it."""
+    import gdcm  # not above: loaded before NumPy, it damages the heap
 
-    array = gray().astype(np.uint16) * 16
     write_dicom(path, array, BitsStored=12)
-    reader = gdcm.ImageReader()
+    reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
     reader.SetFileName(str(path))
     assert reader.Read()
-    change = gdcm.ImageChangeTransferSyntax()
-    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGExtendedProcess2_4))
+    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
     change.SetInput(reader.GetImage())
     assert change.Change()
-    writer = gdcm.ImageWriter()
     writer.SetFile(reader.GetFile())
     writer.SetImage(change.GetOutput())
     writer.SetFileName(str(path))
     assert writer.Write()
+
+
+@film
+def jpeg_of_12_bits(path):
+    """DICOM, JPEG Extended: the process that detectors of 12 bits use, which Pillow does not decode."""
+    write_with_gdcm(path, gray().astype(np.uint16) * 16, "JPEGExtendedProcess2_4")
     assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == JPEGExtended12Bit
+
+
+@film
+def lossless_that_claims(path):
+    write_with_gdcm(path, gray().astype(np.uint16) * 16, "JPEGLosslessProcess14_1")
+    content = bytearray(path.read_bytes())
+    struct.pack_into(">HH", content, content.index(b"\xff\xc3\0") + 5, 60_000, 60_000)
+    path.write_bytes(content)
+
+
+@film
+def jpeg2000_that_claims(path):
+    dataset, buffer = dicom_film(gray()), io.BytesIO()
+    Image.fromarray(gray()).save(buffer, "JPEG2000", irreversible=False, no_jp2=True)
+    frame = bytearray(buffer.getvalue())
+    struct.pack_into(">II", frame, 8, 60_000, 60_000)  # Xsiz, Ysiz
+    dataset.PixelData = encapsulate([bytes(frame)])
+    dataset["PixelData"].VR = "OB"
+    dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    dataset.save_as(path, enforce_file_format=True)
 
 
 @film

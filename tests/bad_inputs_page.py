@@ -60,7 +60,7 @@ def write_page() -> None:
                     except BundleError as error:
                         message = said(str(error), folder)
                 elif row.get("shell") == "only":
-                    message = said(row["expects"], folder)
+                    message = said(bad.error_line(bad.ended(row, folder)), folder)
                 else:
                     message = said(bad.message_of(row, folder), folder)
                 lines.append(f"| {row['name']} | {message} |")

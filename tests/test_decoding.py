@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-import gdcm
 import numpy as np
 import pydicom
 import pytest
-from bad_input_files import FILMS, gray
-from dicom_files import write_dicom
+from bad_input_files import FILMS, gray, write_with_gdcm
 from monai.data import Dataset
+from PIL import Image
 from pydicom.uid import JPEGLosslessSV1
 
 from scripts.data import LoadRadiographd, TolerantLoader, decoding
-from scripts.data.decoding import OtherProcess
+from scripts.data.decoding import OtherProcess, frame_size
 from scripts.errors import BundleError
 
 
@@ -27,16 +29,8 @@ def load(path) -> np.ndarray:
 def lossless(path, seed: int = 0) -> np.ndarray:
     """Write a film of 12 bits in JPEG Lossless, which GDCM alone decodes; its values."""
     array = gray(seed).astype(np.uint16) * 16 + 5
-    reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
-    reader.SetFileName(str(write_dicom(path, array, BitsStored=12)))
-    assert reader.Read()
-    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
-    change.SetInput(reader.GetImage())
-    assert change.Change()
-    writer.SetFile(reader.GetFile())
-    writer.SetImage(change.GetOutput())
-    writer.SetFileName(str(path))
-    assert writer.Write() and pydicom.dcmread(path).file_meta.TransferSyntaxUID == JPEGLosslessSV1
+    write_with_gdcm(path, array, "JPEGLosslessProcess14_1")
+    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == JPEGLosslessSV1
     return array
 
 
@@ -102,3 +96,28 @@ def test_threads_share_it_and_workers_have_their_own(tmp_path):
     for batch, array in zip(loader, arrays.values()):
         np.testing.assert_array_equal(batch["image"][0, 0].numpy().T, array)
     assert failed == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"format": "JPEG"}, {"format": "JPEG", "progressive": True}, {"format": "JPEG2000", "no_jp2": True}],
+    ids=["JPEG", "progressive", "JPEG 2000"],
+)
+def test_the_size_of_a_frame_is_what_pillow_says(options):
+    buffer = io.BytesIO()
+    Image.fromarray(gray()[:50]).save(buffer, **options)
+    assert frame_size(b"\xfe\xff\0\xe0" + buffer.getvalue()) == (50, 96)
+
+
+def test_a_frame_that_states_no_size_has_none():
+    assert [frame_size(content) for content in (b"", b"\xff\xd8\xff", b"\xff\x4f\xff\x51\0", b"no frame" * 9)] == [
+        None
+    ] * 4
+
+
+@pytest.mark.skipif(not Path("/proc/self/limits").is_file(), reason="limits are read from /proc")
+def test_the_decoder_has_a_bound_of_memory(tmp_path):
+    lossless(tmp_path / "a.dcm")
+    load(tmp_path / "a.dcm")
+    limits = Path(f"/proc/{decoding.GDCM.process.pid}/limits").read_text()
+    assert re.search(r"Max address space\s+(\d+)", limits)[1] == str(4 << 30)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -23,6 +24,8 @@ DECODERS = {
     "1.2.840.10008.1.2.4.91": "pillow",
     "1.2.840.10008.1.2.5": "pydicom",  # RLE
 }
+# Markers that a JPEG frame may start with (ISO 10918-1, table B.1), and that of JPEG-LS
+START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 
 
 def stored_pixels(dataset, path: str | Path) -> np.ndarray:
@@ -32,11 +35,12 @@ def stored_pixels(dataset, path: str | Path) -> np.ndarray:
         dataset: that passed `check_film`, read from `path`.
 
     Raises:
-        Exception: damaged pixels.
+        Exception: damaged pixels, or a compressed frame of another size than the header says.
     """
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_compressed or syntax.is_deflated:
         return dataset.pixel_array
+    check_frame(dataset)
     if syntax in DECODERS and hasattr(dataset, "pixel_array_options"):  # pydicom 3
         dataset.pixel_array_options(decoding_plugin=DECODERS[syntax])
         try:
@@ -44,6 +48,37 @@ def stored_pixels(dataset, path: str | Path) -> np.ndarray:
         except Exception:  # a variant that this decoder does not know, or damage: GDCM will tell
             pass
     return GDCM.decode(path)
+
+
+def check_frame(dataset) -> None:
+    """Raise `ValueError` if the compressed frame of `dataset` says another size than its header.
+
+    A decoder takes the memory for what the frame says.
+    """
+    size, said = frame_size(dataset.PixelData), (int(dataset.Rows), int(dataset.Columns))
+    if size is not None and size != said:
+        raise ValueError(
+            f"its compressed frame has {size[0]} x {size[1]} pixels, its header says {said[0]} x {said[1]}"
+        )
+
+
+def frame_size(content: bytes) -> tuple[int, int] | None:
+    """Rows and columns that the first JPEG, JPEG-LS or JPEG 2000 frame in `content` states, or None."""
+    start = content.find(b"\xff\x4f\xff\x51")  # SOC and SIZ of JPEG 2000 (ISO 15444-1, A.5.1)
+    if start >= 0 and len(content) >= start + 24:
+        right, bottom, left, top = struct.unpack_from(">4I", content, start + 8)
+        return bottom - top, right - left
+    place = content.find(b"\xff\xd8\xff") + 2  # behind SOI (ISO 10918-1, B.1)
+    while place > 1 and place + 9 <= len(content) and content[place] == 0xFF:
+        marker, length = content[place + 1], int.from_bytes(content[place + 2 : place + 4], "big")
+        if marker == 0xFF:  # fills up
+            place += 1
+        elif marker in START_OF_FRAME:
+            rows, columns = struct.unpack_from(">2H", content, place + 5)
+            return (rows, columns) if rows else None  # 0: stated later
+        else:
+            place += 2 + length
+    return None
 
 
 class OtherProcess:

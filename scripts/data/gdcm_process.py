@@ -11,10 +11,16 @@ import json
 import os
 import sys
 
-import gdcm
 import numpy as np
 import pydicom
 from pydicom.uid import JPEGExtended12Bit
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+MEMORY = 4 << 30  # bytes; a film of the largest size takes less than half of it
 
 
 def decode(path: str) -> np.ndarray:
@@ -23,6 +29,8 @@ def decode(path: str) -> np.ndarray:
     if dataset.file_meta.TransferSyntaxUID != JPEGExtended12Bit or int(dataset.BitsStored) == 8:
         return dataset.pixel_array
     # pydicom hands these to no decoder, although GDCM's has 12 bits
+    import gdcm  # not above: loaded before NumPy, it damages the heap
+
     reader = gdcm.ImageReader()
     reader.SetFileName(os.fsencode(path).decode("utf-8", "surrogateescape"))
     if not reader.Read():
@@ -32,6 +40,8 @@ def decode(path: str) -> np.ndarray:
 
 
 def main() -> None:
+    if resource is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     for line in sys.stdin.buffer:
         try:
             array = io.BytesIO()
