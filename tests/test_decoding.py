@@ -13,9 +13,10 @@ import numpy as np
 import pydicom
 import pytest
 from bad_input_files import FILMS, gray, write_with_gdcm
+from dicom_files import dicom_film
 from monai.data import Dataset
 from PIL import Image
-from pydicom.uid import JPEGLosslessSV1
+from pydicom.uid import JPEGLosslessSV1, RLELossless
 
 from scripts.data import LoadRadiographd, TolerantLoader, decoding
 from scripts.data.decoding import OtherProcess, frame_size
@@ -107,6 +108,17 @@ def test_the_size_of_a_frame_is_what_pillow_says(options):
     buffer = io.BytesIO()
     Image.fromarray(gray()[:50]).save(buffer, **options)
     assert frame_size(b"\xfe\xff\0\xe0" + buffer.getvalue()) == (50, 96)
+
+
+def test_pixels_that_look_like_a_frame_of_another_size_are_left_alone(tmp_path):
+    """Run-length coded, eight bytes that do not repeat stand as they are."""
+    array = np.zeros((16, 32), np.uint8)
+    array[3, :24] = np.frombuffer(b"\xff\x4f\xff\x51\0\x29\0\1" + bytes(range(1, 17)), np.uint8)
+    film = dicom_film(array)
+    film.compress(RLELossless)
+    film.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    assert frame_size(film.PixelData) is not None, "it does look like one"
+    np.testing.assert_array_equal(load(tmp_path / "a.dcm"), array)
 
 
 def test_a_frame_that_states_no_size_has_none():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-SECONDS = 60  # for one film; GDCM takes under one
+SECONDS = 60  # for one film; the largest takes six
+RLE = "1.2.840.10008.1.2.5"
 # Decoders that refuse damaged data instead of ending the process, by transfer syntax (DICOM PS3.5, A.4). What is
 # compressed and not listed is GDCM's alone: JPEG Lossless, and JPEG Extended of 12 bits.
 DECODERS = {
@@ -22,7 +24,7 @@ DECODERS = {
     "1.2.840.10008.1.2.4.81": "pyjpegls",
     "1.2.840.10008.1.2.4.90": "pillow",  # JPEG 2000, lossless and not
     "1.2.840.10008.1.2.4.91": "pillow",
-    "1.2.840.10008.1.2.5": "pydicom",  # RLE
+    RLE: "pydicom",
 }
 # Markers that a JPEG frame may start with (ISO 10918-1, table B.1), and that of JPEG-LS
 START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
@@ -40,7 +42,8 @@ def stored_pixels(dataset, path: str | Path) -> np.ndarray:
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_compressed or syntax.is_deflated:
         return dataset.pixel_array
-    check_frame(dataset)
+    if syntax != RLE:  # whose frames state no size, and whose pixels may look like one that does
+        check_frame(dataset)
     if syntax in DECODERS and hasattr(dataset, "pixel_array_options"):  # pydicom 3
         dataset.pixel_array_options(decoding_plugin=DECODERS[syntax])
         try:
@@ -64,12 +67,17 @@ def check_frame(dataset) -> None:
 
 def frame_size(content: bytes) -> tuple[int, int] | None:
     """Rows and columns that the first JPEG, JPEG-LS or JPEG 2000 frame in `content` states, or None."""
-    start = content.find(b"\xff\x4f\xff\x51")  # SOC and SIZ of JPEG 2000 (ISO 15444-1, A.5.1)
-    if start >= 0 and len(content) >= start + 24:
-        right, bottom, left, top = struct.unpack_from(">4I", content, start + 8)
+    # SOC and SIZ of JPEG 2000 (ISO 15444-1, A.5.1), or SOI of the others (ISO 10918-1, B.1); data may look alike
+    begin = re.search(rb"\xff\x4f\xff\x51|\xff\xd8(?=\xff)", content)
+    if begin is None:
+        return None
+    if begin[0][1] == 0x4F:
+        if len(content) < begin.end() + 20:
+            return None
+        right, bottom, left, top = struct.unpack_from(">4I", content, begin.end() + 4)
         return bottom - top, right - left
-    place = content.find(b"\xff\xd8\xff") + 2  # behind SOI (ISO 10918-1, B.1)
-    while place > 1 and place + 9 <= len(content) and content[place] == 0xFF:
+    place = begin.end()
+    while place + 9 <= len(content) and content[place] == 0xFF:
         marker, length = content[place + 1], int.from_bytes(content[place + 2 : place + 4], "big")
         if marker == 0xFF:  # fills up
             place += 1
