@@ -70,6 +70,7 @@ class Watch:
                 self.early = resident_mib()
             else:
                 self.late = max(self.late, resident_mib())
+            print(f"{self.seen} images: {self.late or self.early:.0f} MiB", flush=True)
 
     def report(self, name: str, seconds: float) -> None:
         print(
@@ -143,17 +144,19 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=50_000)
     parser.add_argument("--num_workers", type=int, default=2)
     parser.add_argument("--limit", type=float, default=200.0, help="MiB that memory may grow after a tenth")
+    parser.add_argument("--only", choices=("loader", "evaluation"), help="one of the two alone")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_list(folder / "data", options.images)
         failed = False
-        for name, run in (
-            ("training loader", lambda: load(folder, options.num_workers)),
-            ("evaluation", lambda: evaluate(folder, options.num_workers, options.images)),
-        ):
+        runs = {
+            "loader": lambda: load(folder, options.num_workers),
+            "evaluation": lambda: evaluate(folder, options.num_workers, options.images),
+        }
+        for name in [options.only] if options.only else runs:
             started = time.monotonic()
-            watch = run()
+            watch = runs[name]()
             watch.report(name, time.monotonic() - started)
             failed |= watch.late - watch.early > options.limit
     if failed:
