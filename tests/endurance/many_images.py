@@ -2,14 +2,14 @@
 
     python tests/endurance/many_images.py --images 50000
 
-The list names a few phantom files many times under different ids, so that paths, items and rows are as many as those of
-a large collection. Prints resident memory (with worker processes) after a tenth of the images and at the end.
+The files are links to a few phantoms, so that paths, items and rows are as many as those of a large collection. Prints resident memory (with worker processes) after a tenth of the images and at the end.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import os
 import sys
 import tempfile
 import time
@@ -32,14 +32,18 @@ FILES = 50
 
 
 def write_list(folder: Path, images: int) -> None:
-    """A manifest of `images` rows over `FILES` phantoms, five images a patient."""
-    write_phantoms(folder, FILES, size=SIDE, seed=500)
+    """A manifest of `images` films that are links to `FILES` phantoms, five a patient."""
+    write_phantoms(folder / "phantoms", FILES, size=SIDE, seed=500)
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir()
     with (folder / "manifest.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["image", "mask", "id", "dataset", "patient"])
         for i in range(images):
-            name = f"phantom_{i % FILES:05d}.png"
-            writer.writerow([f"images/{name}", f"masks/{name}", f"film_{i:06d}", "many", f"patient_{i // 5:06d}"])
+            name = f"film_{i:06d}"
+            for kind in ("images", "masks"):
+                os.link(folder / "phantoms" / kind / f"phantom_{i % FILES:05d}.png", folder / kind / f"{name}.png")
+            writer.writerow([f"images/{name}.png", f"masks/{name}.png", name, "many", f"patient_{i // 5:06d}"])
 
 
 def resident_mib() -> float:
