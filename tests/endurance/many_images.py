@@ -2,7 +2,8 @@
 
     python tests/endurance/many_images.py --images 50000
 
-The files are links to a few phantoms, so that paths, items and rows are as many as those of a large collection. Prints resident memory (with worker processes) after a tenth of the images and at the end.
+The files are links to a few phantoms, so that paths, items and rows are as many as those of a large collection. Prints
+resident memory (with worker processes) as it goes, after a tenth of the images and at the end.
 """
 
 from __future__ import annotations
