@@ -2,12 +2,13 @@
 
 from .caching import DiskCachedDataset, cached_dataset
 from .checks import check_files
-from .datalist import Split, check_split, list_images, load_datalist, parts_in_use, select, split_by_patient, split_ids
+from .datalist import list_images, load_datalist
 from .intensity import ScaleByPercentilesd
 from .loaders import ImageLoader, TrainingLoader
 from .loading import LoadRadiographd
 from .phantom_source import DrawPhantomd, OrganBySeedd, RandOrgand, phantom_seeds
 from .prompts import PromptBoxd, PromptedBatch, RequestedBoxd, with_boxes
+from .splits import Split, check_split, parts_in_use, select, split_by_patient, split_ids
 from .tolerant import TolerantLoader
 from .transforms import CropFramed, Letterboxd, MaskChannelsd, RandLocalContrastd
 

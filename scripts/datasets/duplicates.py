@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ..data.datalist import PARTS
+from ..data.splits import PARTS
 from ..errors import BundleError
 from .fingerprints import Fingerprint
 from .perceptual_hash import BITS, THUMBNAIL_SIDE

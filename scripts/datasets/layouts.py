@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from ..data.datalist import PARTS
+from ..data.splits import PARTS
 from ..errors import BundleError
 
 TARGETS = ("lung", "lesion")
