@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 BUNDLE := $(PYTHON) -m monai.bundle run
 
-.PHONY: demo test test-label web test-web docs-check lint format clean
+.PHONY: demo test test-label test-flare web test-web docs-check lint format clean
 
 $(VENV)/installed: requirements.txt
 	python3 -m venv $(VENV)
@@ -39,6 +39,16 @@ test: $(VENV)/installed-dev lint
 test-label: .venv-label/installed
 	.venv-label/bin/python -m pytest -q tests/monai_label
 
+# NVFLARE, too, wants versions of its own
+.venv-flare/installed: requirements.txt requirements-flare.txt
+	python3 -m venv .venv-flare
+	.venv-flare/bin/python -m pip install --quiet "torch==2.13.0"
+	.venv-flare/bin/python -m pip install --quiet -r requirements-flare.txt
+	touch $@
+
+test-flare: .venv-flare/installed
+	.venv-flare/bin/python -m pytest -q tests/flare
+
 docs/demo/node_modules/installed: docs/demo/package.json docs/demo/package-lock.json
 	cd docs/demo && npm ci
 	touch $@
@@ -67,4 +77,4 @@ format: $(VENV)/installed-dev
 	$(PYTHON) -m black --quiet scripts tests
 
 clean:
-	rm -rf $(VENV) .venv-label eval docs/demo/node_modules docs/demo/dist docs/demo/models
+	rm -rf $(VENV) .venv-label .venv-flare eval docs/demo/node_modules docs/demo/dist docs/demo/models

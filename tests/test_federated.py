@@ -411,30 +411,3 @@ def test_simulation_scores_every_model_at_every_site(hospitals, tmp_path):
     assert all(0 < row["dice"] <= 1 for row in content["scores"])
     text = (tmp_path / "federated.md").read_text()
     assert all(f"| {name} |" in text for name in names)
-
-
-def test_flare_server_passes_on_what_the_server_decides(tmp_path):
-    """NVFLARE's components without its network; needs monai-nvflare, which continuous integration has not."""
-    pytest.importorskip("nvflare")
-    from nvflare.apis.dxo import DXO, DataKind, from_shareable
-    from nvflare.apis.fl_constant import ReservedKey
-    from nvflare.app_common.abstract.model import ModelLearnableKey
-
-    from scripts.federated.flare import FlareServer
-
-    settings = {**SMALL, "model_dir": str(tmp_path)}
-    flare = FlareServer(str(ROOT), 1, settings)
-    start = flare.load_model(None)[ModelLearnableKey.WEIGHTS]
-    assert set(exchanged_state(flare.server.network)) | {ROUND, FROZEN} == set(start)
-    for name, images in (("small", 1), ("large", 3)):
-        update = update_of(flare.server, images)
-        update["mask_decoder.mask_tokens.weight"] = torch.full_like(update["mask_decoder.mask_tokens.weight"], images)
-        reply = DXO(DataKind.WEIGHTS, data={key: value.numpy() for key, value in update.items()}).to_shareable()
-        reply.set_peer_props({ReservedKey.IDENTITY_NAME: name})
-        assert flare.accept(reply, None)
-    sent = from_shareable(flare.aggregate(None)).data
-    assert (sent["mask_decoder.mask_tokens.weight"] == 2.5).all() and int(sent[ROUND]) == 2
-    flare.save_model(None, None)
-    assert torch.equal(
-        read_weights(tmp_path / "stage1.pt")["mask_decoder.mask_tokens.weight"][0, :2], torch.full((2,), 2.5)
-    )

@@ -13,12 +13,13 @@ import torch
 from dicom_files import picture, write_dicom
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines import SupervisedEvaluator
+from monai.handlers import MeanDice
 from PIL import Image
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from scripts.data import LoadRadiographd
 from scripts.data.loading import pixel_spacing
-from scripts.evaluation import METRICS, MaskFiles, MetricsTable, format_summary, image_metrics, summarize
+from scripts.evaluation import METRICS, MaskFiles, MetricsTable, RunningDice, format_summary, image_metrics, summarize
 
 NAMES = ["lungs"]
 
@@ -130,6 +131,20 @@ def test_classes_have_columns_of_their_own_and_a_mean_of_those_defined():
     assert math.isnan(figures["dice_heart"])
     assert figures["dice"] == pytest.approx(0.75)
     assert {f"{metric}_{name}" for metric in METRICS for name in ("right", "left", "heart")} <= set(figures)
+
+
+def test_running_dice_is_that_of_monai_also_where_labels_lack_classes():
+    generator = torch.Generator().manual_seed(0)
+    batches = [[(torch.rand(2, 3, 8, 8, generator=generator) > 0.5).float() for _ in range(2)] for _ in range(5)]
+    batches[1][1][0, 2] = 0  # a class that the label lacks
+    batches[3][1][:] = 0  # labels without any
+    running, monais = RunningDice(), MeanDice(save_details=False)
+    for prediction, label in batches:
+        for metric in (running, monais):
+            metric.update((list(prediction), list(label)))
+    assert running.compute() == pytest.approx(float(monais.compute()), abs=1e-6)
+    running.reset()
+    assert math.isnan(running.compute())
 
 
 def test_shapes_that_do_not_fit_are_refused():

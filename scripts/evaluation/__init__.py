@@ -3,6 +3,7 @@
 from .masks import MaskFiles
 from .metrics import METRICS, image_metrics
 from .pictures import OverlaySheet, Report
+from .running_dice import RunningDice
 from .summary import format_summary, summarize
 from .table import MetricsTable
 
@@ -12,6 +13,7 @@ __all__ = [
     "MetricsTable",
     "OverlaySheet",
     "Report",
+    "RunningDice",
     "format_summary",
     "image_metrics",
     "summarize",

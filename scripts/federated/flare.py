@@ -1,7 +1,4 @@
-"""The federation under NVFLARE: the server's component, and jobs for its simulator. Needs `pip install monai-nvflare`.
-
-It pins versions that this bundle's requirements for development do not go with: give it an environment of its own.
-"""
+"""The federation under NVFLARE: the server's component, and jobs for its simulator. Needs requirements-flare.txt."""
 
 from __future__ import annotations
 
@@ -177,4 +174,6 @@ def run_simulator(
         command += ["-c", ",".join(sites), "-t", str(len(sites))]
         code = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(bundle_root)}).returncode
         if code != 0 or not (output_dir / "models" / left).is_file():
-            raise BundleError(f"{workspace}: the simulator ended with status {code}; see the logs of server and sites")
+            raise BundleError(
+                f"{workspace}: stage {stage} failed (status {code}); see the logs of server and sites there"
+            )

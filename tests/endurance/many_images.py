@@ -48,15 +48,19 @@ def write_list(folder: Path, images: int) -> None:
 
 
 def resident_mib() -> float:
-    """Resident memory of this process and its children; what they share is counted once (proportional set size)."""
+    """Memory of this process and its children; what they share is counted once (proportional set size).
+
+    Code of libraries is left out: how much of it counts here depends on what else runs on the machine.
+    """
     process = psutil.Process()
     total = 0
     for member in (process, *process.children(recursive=True)):
         try:
-            total += member.memory_full_info().pss
-        except psutil.NoSuchProcess:  # a worker that has just ended
+            lines = Path(f"/proc/{member.pid}/smaps_rollup").read_text().splitlines()
+        except OSError:  # a worker that has just ended
             continue
-    return total / 2**20
+        total += sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
+    return total / 1024
 
 
 class Watch:
