@@ -24,6 +24,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import EncapsulatedPDFStorage, JPEG2000Lossless, JPEGExtended12Bit
 
 from scripts.phantoms import generate_phantom
+from scripts.sam import save_weights
 
 SIDE = 96
 FILMS: dict[str, Callable[[Path], None]] = {}
@@ -585,17 +586,28 @@ def datalist_entry_of_two_images(folder):
     datalist(folder, lambda content: {"training": [{"image": ["images/film00.png"] * 2, "label": "masks/film00.png"}]})
 
 
-@data
-def split_of_other_data(folder):
+def state_of_a_run(folder, **settings):
+    """What a killed training leaves to resume from; none of its weights, since it is refused before."""
     pairs(folder / "data")
-    parts = {"train": ["other1", "other2"], "validation": ["other3"], "test": []}
-    (folder / "models").mkdir(exist_ok=True)
-    (folder / "models" / "split.json").write_text(json.dumps(parts))
+    content = dict.fromkeys(("model", "trainer", "best", "random", "optimizer", "lr_scheduler", "allocator"))
+    same = {"batch_size": 4, "accumulation_steps": 1, "seed": 0}
+    save_weights({**content, "origin": "", "settings": {**same, **settings}}, folder / "out" / "stage1" / "last.pt")
+
+
+@data
+def state_of_other_data(folder):
+    state_of_a_run(folder, split={"train": ["other1", "other2"], "validation": ["other3"], "test": []})
+
+
+@data
+def state_of_another_batch_size(folder):
+    state_of_a_run(folder, batch_size=2)
 
 
 @data
 def split_cut_off(folder):
-    split_of_other_data(folder)
+    pairs(folder / "data")
+    (folder / "models").mkdir(exist_ok=True)
     (folder / "models" / "split.json").write_text('{"train": ["film00"')
 
 

@@ -175,7 +175,7 @@ class Interrupted(Exception):
     pass
 
 
-def train_validated(folder, epochs, resume=False, interrupt=None, seed=0, origin=None):
+def train_validated(folder, epochs, resume=False, interrupt=None, seed=0, **options):
     """With MONAI's own validation; `interrupt` is the iteration that fails."""
 
     def handlers(run):
@@ -194,8 +194,8 @@ def train_validated(folder, epochs, resume=False, interrupt=None, seed=0, origin
             folder / "best.pt",
             folder / "last.pt",
             {"optimizer": run.optimizer, "lr_scheduler": run.scheduler},
-            origin=origin,
             resume=resume,
+            **options,
         )
         curves = TrainingCurves(folder, evaluator, "test")
         return [ValidationHandler(1, evaluator, epoch_level=True), curves, run.checkpoint]
@@ -259,6 +259,47 @@ def test_state_that_started_from_other_weights_is_left_aside(tmp_path):
     assert sorted(train_validated(tmp_path, 3, resume=True, origin=origin).snapshots) == [3]
     origin.write_bytes(b"second")
     assert sorted(train_validated(tmp_path, 3, resume=True, origin=origin).snapshots) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_run_that_starts_anew_removes_the_states_of_later_stages(tmp_path, resume):
+    later = tmp_path / "stage2.pt"
+    later.write_bytes(b"of an earlier run")
+    train_validated(tmp_path, 1, resume=resume, later=[later])
+    assert not later.exists()
+    later.write_bytes(b"of this run")
+    train_validated(tmp_path, 2, resume=True, later=[later])
+    assert later.exists()
+
+
+PARTS = {"train": ["a", "b", "c"], "validation": ["d"], "test": []}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 4}, "last.pt: batch_size was 2 and is 4; resume with"),
+        ({"split": {**PARTS, "train": ["a", "b"], "test": ["c"]}}, "c was in train of the split and is in test"),
+        ({"split": {**PARTS, "test": ["e"]}}, "e was in no part of the split and is in test"),
+        ({"split": {**PARTS, "train": ["b", "a", "c"]}}, "the split has another order"),
+        ({"seed": 1}, "seed was None and is 1"),
+    ],
+)
+def test_run_is_resumed_with_its_own_settings_and_data_alone(tmp_path, change, message):
+    settings = {"batch_size": 2, "split": PARTS}
+    train_validated(tmp_path, 1, settings=settings)
+    before = (tmp_path / "last.pt").read_bytes()
+    with pytest.raises(BundleError, match=message):
+        train_validated(tmp_path, 2, resume=True, settings={**settings, **change})
+    assert (tmp_path / "last.pt").read_bytes() == before
+    assert sorted(train_validated(tmp_path, 2, resume=True, settings=settings).snapshots) == [2]
+
+
+def test_run_is_resumed_with_as_many_processes(tmp_path, monkeypatch):
+    train_validated(tmp_path, 1)
+    monkeypatch.setattr("ignite.distributed.get_world_size", lambda: 2)
+    with pytest.raises(BundleError, match="last.pt: processes was 1 and is 2"):
+        train_validated(tmp_path, 2, resume=True)
 
 
 @pytest.mark.parametrize("damage", [lambda whole: whole[:500], lambda whole: b""])

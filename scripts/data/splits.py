@@ -16,9 +16,7 @@ from .loading import image_stem
 PARTS = ("train", "validation", "test")
 
 
-def split_by_patient(
-    items: Sequence[Mapping], fractions: Mapping[str, float], seed: int = 0, record: str | Path | None = None
-) -> dict[str, list[dict]]:
+def split_by_patient(items: Sequence[Mapping], fractions: Mapping[str, float], seed: int = 0) -> dict[str, list[dict]]:
     """Split into train, validation and test so that no patient stands in two parts, per data set.
 
     Items with a "part" keep it. Whole patients are drawn in seeded order until a part has its share of images. Where an
@@ -29,14 +27,10 @@ def split_by_patient(
         items: from `load_datalist`.
         fractions: share of each part, positive or 0, adding up to 1.
         seed: of the draw.
-        record: file of `split_ids`; if it exists, the parts are taken from it (a resumed run), so that no test image
-            becomes a training one.
 
     Raises:
-        BundleError: fractions that do not fit, a patient or group fixed in two parts, or images that the record lacks.
+        BundleError: fractions that do not fit, or a patient or group fixed in two parts.
     """
-    if record is not None and Path(record).is_file():
-        return _recorded_split(items, record)
     shares = list(fractions.values()) if isinstance(fractions, Mapping) and set(fractions) <= set(PARTS) else [-1]
     numbers = all(isinstance(share, int | float) and share >= 0 for share in shares)
     if not numbers or abs(sum(shares) - 1) > 1e-6:
@@ -77,7 +71,7 @@ class Split(Mapping):
 
     Args:
         dataset_dir, datasets: see `load_datalist`.
-        fractions, seed, record: see `split_by_patient`.
+        fractions, seed: see `split_by_patient`.
     """
 
     def __init__(
@@ -86,10 +80,9 @@ class Split(Mapping):
         fractions: Mapping[str, float],
         datasets: Sequence[str] | None = None,
         seed: int = 0,
-        record: str | Path | None = None,
     ) -> None:
         self.source = (dataset_dir, datasets)
-        self.draw = {"fractions": fractions, "seed": seed, "record": record}
+        self.draw = {"fractions": fractions, "seed": seed}
         self.parts: dict[str, list[dict]] | None = None  # None until asked for
 
     def __getitem__(self, part: str) -> list[dict]:
@@ -185,20 +178,6 @@ def read_record(path: str | Path) -> dict[str, list[str]]:
     if not isinstance(content, Mapping) or not all(isinstance(names, list) for names in content.values()):
         raise BundleError(f"{path}: holds no split; expected lists of ids under {', '.join(PARTS)}")
     return dict(content)
-
-
-def _recorded_split(items: Sequence[Mapping], record: str | Path) -> dict[str, list[dict]]:
-    """The parts that `record` names, in its order; it must hold exactly the ids of `items`."""
-    known, recorded = {item["id"]: item for item in items}, read_record(record)
-    listed = {name for names in recorded.values() for name in names}
-    for name in [*known, *listed]:
-        if name not in known or name not in listed:
-            where, lacks = ("the data", record) if name in known else (record, "the data")
-            raise BundleError(
-                f"{record}: {name} is in {where} but not in {lacks}; resume with the data of the first run"
-            )
-    # The order decides which image an index means, and with it what a resumed run draws.
-    return {part: [dict(known[name], part=part) for name in recorded.get(part, ())] for part in PARTS}
 
 
 def _unit(item: Mapping) -> str:

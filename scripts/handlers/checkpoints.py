@@ -25,7 +25,7 @@ class StageCheckpoint:
     `best_path` is written whenever the evaluator's key metric improves; `last_path` after every epoch. Both are
     written beside and renamed, so that a crash leaves the previous file whole.
 
-    A run that does not resume removes the `last_path` of an earlier one.
+    A run that starts anew removes the `last_path` of an earlier one, and the states of later stages.
 
     Args:
         network: what is trained; a DistributedDataParallel wrapper is looked through.
@@ -40,6 +40,9 @@ class StageCheckpoint:
             "content" (or a function that returns it).
         origin: file that the stage started from (stage 1's weights). A last state that started from another file is
             left aside.
+        later: last states of the stages that follow.
+        settings: what a resumed run must have in common with the one that it continues: numbers, and mappings of a part
+            to ids. The number of processes is one of them.
         resume: continue from `last_path` if it exists.
     """
 
@@ -55,6 +58,8 @@ class StageCheckpoint:
         export: Callable[[nn.Module], nn.Module] | None = None,
         records: Sequence[Mapping[str, object]] = (),
         origin: str | Path | None = None,
+        later: Sequence[str | Path] = (),
+        settings: Mapping[str, object] | None = None,
         resume: bool = False,
     ) -> None:
         self.network = getattr(network, "module", network)
@@ -67,6 +72,8 @@ class StageCheckpoint:
         self.export = export
         self.records = list(records)
         self.origin = Path(origin) if origin is not None else None
+        self.later = list(map(Path, later))
+        self.settings = {**(settings or {}), "processes": idist.get_world_size()}
         self.resume = resume
         self.fingerprint = ""  # SHA-256 of `origin`
         self.best_metric: float | None = None
@@ -136,6 +143,7 @@ class StageCheckpoint:
                 },
                 "random": random_state(),
                 "origin": self.fingerprint,
+                "settings": self.settings,
                 **{name: value.state_dict() for name, value in self.state.items()},
             },
             self.last_path,
@@ -150,20 +158,26 @@ class StageCheckpoint:
                 remove_partials(path.parent)
         if self.last_path is None:
             return
-        if not self.resume:
+        if not self.resume or not self.last_path.is_file():
+            if self.resume:
+                self.log.info("nothing to resume at %s: starting with the first epoch", self.last_path)
             if idist.get_rank() == 0:
-                self.last_path.unlink(missing_ok=True)
-            return
-        if not self.last_path.is_file():
-            self.log.info("nothing to resume at %s: starting with the first epoch", self.last_path)
+                for path in (self.last_path, *self.later):
+                    path.unlink(missing_ok=True)
             return
         content = read_checkpoint(self.last_path)
-        missing = {"model", "trainer", "best", "random", "origin", *self.state} - set(content)
+        missing = {"model", "trainer", "best", "random", "origin", "settings", *self.state} - set(content)
         if missing:
             raise BundleError(f"{self.last_path}: holds no {sorted(missing)[0]!r}; it is of another kind of run")
         if content["origin"] != self.fingerprint:
             self.log.info("%s started from other weights than %s: starting anew", self.last_path, self.origin)
             return
+        for name, value in self.settings.items():
+            if content["settings"].get(name) != value:
+                raise BundleError(
+                    f"{self.last_path}: {difference(name, content['settings'].get(name), value)}; resume with the data "
+                    "and settings of the run that wrote it, or start anew without resume"
+                )
         check_fit(self.network, content["model"], source=str(self.last_path))
         self.network.load_state_dict(content["model"])
         for name, value in self.state.items():
@@ -178,6 +192,17 @@ class StageCheckpoint:
         self.log.info("resumed %s after epoch %d", self.last_path, trainer.state.epoch)
         if self.patience is not None and self.without_improvement >= self.patience:
             trainer.terminate()  # it had stopped early
+
+
+def difference(name: str, then: object, now: object) -> str:
+    """What a resumed run has differently: a value, or the first id that stands in another part or place."""
+    if not isinstance(now, Mapping) or not isinstance(then, Mapping):
+        return f"{name} was {then} and is {now}"
+    parts_then, parts_now = ({i: part for part in parts for i in parts[part]} for parts in (then, now))
+    moved = (i for i in {**parts_then, **parts_now} if parts_then.get(i) != parts_now.get(i))
+    for i in moved:
+        return f"{i} was in {parts_then.get(i, 'no part')} of the {name} and is in {parts_now.get(i, 'no part')}"
+    return f"the {name} has another order"
 
 
 def random_state() -> dict[str, object]:

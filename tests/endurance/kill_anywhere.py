@@ -24,6 +24,7 @@ import torch
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
+from scripts.files import write_json  # noqa: E402
 from scripts.phantoms import write_phantoms  # noqa: E402
 
 SETTINGS = {
@@ -116,6 +117,8 @@ def endure(folder: Path, data: Path, whole: Path, kills: int, seed: int = 0) -> 
     moments, counts = random.Random(seed), Counter()
     while (done := sum(counts.values())) < kills:
         cut = folder / f"cut_{done}"
+        # Weights of an earlier run stand there: its split is not this run's
+        write_json(cut / "models" / "split.json", {"train": ["another"], "validation": [], "test": []})
         for stage in STAGES:
             for writing in (True, False):
                 half = kill(data, cut, stage, writing, moments.uniform(0, 1.0))
