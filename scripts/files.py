@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .errors import BundleError
 
+TEXT = {"encoding": "utf-8", "errors": "surrogateescape"}  # tables hold names of files, which may be any bytes
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

@@ -64,7 +64,7 @@ def listed_files(bundle_root: str | Path) -> dict[str, str]:
 
 
 def made_here(folder: str | Path) -> dict[str, list[str]]:
-    """SHA-256 of the weights that runs have written to `folder`, by name; the last two of each."""
+    """SHA-256 of the weights that runs have written to `folder`, by name: of the file there, and of the one to come."""
     record = Path(folder) / MADE_HERE
     if not record.is_file():
         return {}
@@ -84,7 +84,8 @@ def note_made(path: str | Path, digest: str, bundle_root: str | Path = ROOT) -> 
     if _shipped_as(path, bundle_root) is not None:
         folder, name = Path(path).parent, Path(path).name
         record = made_here(folder)
-        record[name] = [*record.get(name, []), digest][-2:]
+        there = sha256(path) if Path(path).is_file() else None
+        record[name] = list(dict.fromkeys([*(known for known in record.get(name, ()) if known == there), digest]))
         write_json(folder / MADE_HERE, record)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 from functools import partial
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
@@ -78,3 +80,15 @@ def small_sam(rank: int = 4) -> nn.Module:
     """An adapted network of 64 x 64 pixels, two blocks with rank triplets in each of q, k and v."""
     torch.manual_seed(0)
     return adapt(build_sam(NARROW, 64), QKV, rank=rank, alpha=8)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)

@@ -393,18 +393,6 @@ def test_best_file_survives_a_crash_while_the_next_one_is_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["best.pt"]
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 1 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
-
-
 def test_full_disk_is_said_and_leaves_the_old_files_whole(small_disk):
     save_weights({"model": {"w": torch.ones(2)}}, small_disk / "best.pt")
     write_json(small_disk / "record.json", [1])

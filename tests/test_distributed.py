@@ -113,10 +113,34 @@ def test_stage2_ends_with_the_integers_of_one_process(runs):
     assert 2 * (first & second).sum() / (first.sum() + second.sum()) > 0.99
 
 
-def test_metrics_count_each_validation_image_once(runs):
+def test_curves_are_those_of_one_process(runs):
+    """The loss is the mean of all shares, and each validation image counts once."""
     for stage in ("stage1", "stage2"):
         one, two = (json.loads((runs[n] / "eval" / stage / "curves.json").read_text()) for n in (1, 2))
+        assert [row["loss"] for row in one] == pytest.approx([row["loss"] for row in two], rel=2e-3)
         assert [row["val_dice"] for row in one] == pytest.approx([row["val_dice"] for row in two], abs=2e-3)
+        events = [len(list((runs[n] / "eval" / stage).glob("events.*"))) for n in (1, 2)]
+        assert events[0] == events[1] > 0
+
+
+def test_accumulation_and_recomputation_in_two_processes_train_what_a_large_batch_trains(runs, data, tmp_path):
+    train(2, tmp_path / "run", data, batch_size=1, accumulation_steps=2, gradient_checkpointing=True)
+    large, small = steps(runs[1]), steps(tmp_path / "run")
+    ends = [i for i in range(len(small["masks"])) if (i % 11) % 2 or i % 11 == 10]  # 11 mini-batches, 6 steps an epoch
+    assert torch.equal(small["masks"][ends], large["masks"])
+    one, two = (read_weights(folder / "models" / "stage1.pt") for folder in (runs[1], tmp_path / "run"))
+    for key, value in one.items():
+        if not key.endswith("k_proj.bias"):
+            torch.testing.assert_close(value, two[key], rtol=1e-3, atol=1e-4, msg=lambda m, key=key: f"{key}: {m}")
+
+
+def test_training_in_bfloat16_keeps_the_budget_and_nearly_the_losses(runs, data, tmp_path):
+    train(1, tmp_path / "run", data, batch_size=4, precision="bfloat16")
+    full, half = steps(runs[1]), steps(tmp_path / "run")
+    assert half["losses"] != full["losses"] and half["losses"][0] == pytest.approx(full["losses"][0], rel=0.05)
+    assert sum(half["losses"]) == pytest.approx(sum(full["losses"]), rel=0.1)
+    assert torch.equal(full["masks"].sum(1), half["masks"].sum(1))
+    assert (full["masks"][-1] & half["masks"][-1]).sum() > 0.8 * 3 * 36
 
 
 def test_evaluation_by_two_processes_writes_the_table_of_one(runs, data, tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 import statistics
 import time
 
@@ -19,7 +20,9 @@ from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from scripts.data import LoadRadiographd
 from scripts.data.loading import pixel_spacing
+from scripts.errors import BundleError
 from scripts.evaluation import METRICS, MaskFiles, MetricsTable, RunningDice, format_summary, image_metrics, summarize
+from scripts.files import TEXT
 
 NAMES = ["lungs"]
 
@@ -225,7 +228,7 @@ class Shift(torch.nn.Module):
         return torch.roll(image, 2, dims=-1)
 
 
-def evaluate(folder, masks, **settings):
+def evaluate(folder, masks, ids=None, **settings):
     items = []
     for i, mask in enumerate(masks):
         image = MetaTensor(mask, meta={"filename_or_obj": f"/films/ward/film{i}.png"})
@@ -233,6 +236,7 @@ def evaluate(folder, masks, **settings):
             {"image": image, "label": MetaTensor(mask), "id": f"id{i}", "dataset": "ab"[i % 2], "part": "test"}
         )
         items[i]["finding"] = "normal"
+        items[i] |= {"id": ids[i]} if ids else {}
     table = MetricsTable(folder, **settings)
     SupervisedEvaluator(
         device=torch.device("cpu"),
@@ -240,7 +244,7 @@ def evaluate(folder, masks, **settings):
         network=Shift(),
         val_handlers=[table, MaskFiles(folder / "masks", table)],
     ).run()
-    with (folder / "metrics.csv").open(newline="") as file:
+    with (folder / "metrics.csv").open(newline="", **TEXT) as file:
         return list(csv.DictReader(file)), json.loads((folder / "summary.json").read_text())
 
 
@@ -291,6 +295,33 @@ def test_second_evaluation_starts_an_empty_table(tmp_path):
     evaluate(tmp_path, [square(5, 5)] * 3)
     table, _ = evaluate(tmp_path, [square(5, 5)])
     assert [row["id"] for row in table] == ["id0"]
+
+
+def test_table_of_an_earlier_evaluation_stays_until_the_next_one_is_done(tmp_path):
+    evaluate(tmp_path, [square(5, 5)] * 2)
+    before = (tmp_path / "metrics.csv").read_bytes()
+    with pytest.raises(ValueError, match="for 1 classes"):
+        evaluate(tmp_path, [*[square(9, 9)] * 2, *[torch.ones(2, 40, 40)] * 2])
+    assert (tmp_path / "metrics.csv").read_bytes() == before
+
+
+def test_full_disk_names_the_table_and_leaves_that_of_an_earlier_evaluation(small_disk):
+    evaluate(small_disk, [square(5, 5)] * 2)
+    before = (small_disk / "metrics.csv").read_bytes()
+    disk = os.statvfs(small_disk)
+    (small_disk / "fill").write_bytes(bytes(disk.f_bavail * disk.f_frsize))
+    with pytest.raises(
+        BundleError, match="metrics.csv: not written, no space left on the disk .the table of an earlier"
+    ):
+        evaluate(small_disk, [square(5, 5)])
+    assert (small_disk / "metrics.csv").read_bytes() == before
+    assert sorted(path.name for path in small_disk.iterdir()) == ["fill", "masks", "metrics.csv", "summary.json"]
+
+
+def test_name_that_is_no_utf8_stands_in_the_table_as_it_is(tmp_path):
+    name = os.fsdecode(b"R\xf6ntgen")
+    rows, _ = evaluate(tmp_path, [square(5, 5)], ids=[name])
+    assert rows[0]["id"] == name
 
 
 def test_table_of_several_classes_has_columns_for_each(tmp_path):

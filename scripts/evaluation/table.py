@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import os
 import time
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,8 @@ from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
 
 from ..data.loading import image_stem, pixel_spacing
-from ..files import replacing, write_json
+from ..errors import BundleError
+from ..files import TEXT, is_full, remove_partials, replacing, write_json
 from .metrics import METRICS, image_metrics
 from .processes import from_all
 from .summary import IDENTIFYING, format_summary, summarize
@@ -25,9 +27,10 @@ from .summary import IDENTIFYING, format_summary, summarize
 class MetricsTable:
     """Writes `metrics.csv` (one row an image) while the evaluation runs, then `summary.json`, and prints the summary.
 
-    The summary also holds the median time of the network for an image, prompt to logits. Rows go to the file and are
-    not kept, so that memory does not grow with the images. Of several processes, each writes a file of its own and the
-    first one merges them in the order of the data; they must share the images as MONAI's `DistributedSampler` does.
+    The summary also holds the median time of the network for an image, prompt to logits. Rows go to a file beside
+    `metrics.csv` and are not kept, so that memory does not grow with the images; the table of an earlier run stays
+    until the evaluation is done. Of several processes, each writes a file of its own and the first one merges them in
+    the order of the data; they must share the images as MONAI's `DistributedSampler` does.
 
     Expects a decollated output with "pred" and "label", C x H x W zeros and ones in the image's own resolution.
 
@@ -59,6 +62,7 @@ class MetricsTable:
         self.seconds = array("d")
         self._done = 0
         self._started = 0.0
+        self._part = self.path.with_name(f"{self.path.name}.rows.{os.getpid()}.partial")
         self._file = None
         self._writer: csv.DictWriter | None = None
 
@@ -77,14 +81,12 @@ class MetricsTable:
             names += [f"{metric}_{name}" for name in self.class_names for metric in METRICS]
         return ["id", "dataset", "part", "prompt", *self.carried, *names]
 
-    def own_path(self, rank: int) -> Path:
-        """The file that the process `rank` writes."""
-        return self.path if idist.get_world_size() == 1 else self.path.with_suffix(f".{rank}.csv")
-
     def started(self, engine: Engine) -> None:
         self.latest, self.places, self.seconds, self._done = [], [], array("d"), 0
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        self._file = self.own_path(idist.get_rank()).open("w", newline="")
+        if idist.get_world_size() == 1:  # a process of another machine would look dead
+            remove_partials(self.output_dir)
+        self._file = self._part.open("w", newline="", **TEXT)
         self._writer = csv.DictWriter(self._file, self.columns(), extrasaction="ignore")
         self._writer.writeheader()
 
@@ -107,30 +109,44 @@ class MetricsTable:
                 **image_metrics(result["pred"], result["label"], self.class_names, pixel_spacing(meta)),
             }
             self.latest.append(row)
-            self._writer.writerow({**row, **{name: item.get(name, "") for name in self.carried}})
+            self.write({**row, **{name: item.get(name, "") for name in self.carried}})
         processes, rank = idist.get_world_size(), idist.get_rank()
         self.places = [(self._done + i) * processes + rank for i in range(len(self.latest))]
         self._done += len(self.latest)
-        self._file.flush()
+
+    def write(self, row: Mapping[str, object]) -> None:
+        """Add a row.
+
+        Raises:
+            BundleError: the disk is full.
+        """
+        try:
+            self._writer.writerow(row)
+            self._file.flush()
+        except OSError as error:
+            if not is_full(error):
+                raise
+            self._part.unlink()
+            state = "the table of an earlier run is whole" if self.path.exists() else "there is no table"
+            raise BundleError(f"{self.path}: not written, no space left on the disk ({state}); make room") from error
 
     def completed(self, engine: Engine) -> None:
         self._file.close()
-        seconds = np.concatenate(from_all(np.asarray(self.seconds)))  # every file is whole from here on
+        seconds = np.concatenate(from_all(np.asarray(self.seconds)))
+        parts = from_all(self._part)  # every file is whole from here on
         if idist.get_rank() > 0:
             return
-        if idist.get_world_size() > 1:
-            self.merge()
+        self.merge(parts)
         summary = summarize(self.rows())
         median = float(np.median(seconds)) if len(seconds) else None
         write_json(self.output_dir / "summary.json", {"groups": summary, "network_seconds_per_image": median})
         print(format_summary(summary, METRICS), flush=True)
         logging.getLogger("evaluation").info("written: %s", self.path)
 
-    def merge(self) -> None:
-        """Put the rows of all processes into one file, in the order of the data."""
-        parts = [self.own_path(rank) for rank in range(idist.get_world_size())]
-        files = [part.open(newline="") for part in parts]
-        with replacing(self.path) as partial, partial.open("w", newline="") as merged:
+    def merge(self, parts: Sequence[Path]) -> None:
+        """Put the rows of all processes into the table, in the order of the data."""
+        files = [part.open(newline="", **TEXT) for part in parts]
+        with replacing(self.path) as partial, partial.open("w", newline="", **TEXT) as merged:
             headers = [file.readline() for file in files]
             merged.write(headers[0])
             readers = [csv.reader(file) for file in files]
@@ -144,7 +160,7 @@ class MetricsTable:
     def rows(self) -> Iterator[dict[str, object]]:
         """All rows, from the file of a finished evaluation: id, dataset, part and prompt, and metrics as numbers."""
         kept = set(self.carried)
-        with self.path.open(newline="") as file:
+        with self.path.open(newline="", **TEXT) as file:
             for row in csv.DictReader(file):
                 yield {
                     name: value if name in IDENTIFYING else float(value)

@@ -16,7 +16,7 @@ from .progress import batch_loss
 class TrainingCurves:
     """Writes `curves.json` and `curves.png` into `output_dir` after every epoch.
 
-    A resumed run continues the file.
+    A resumed run continues the file. The loss is the mean over the batches of all processes.
 
     Args:
         output_dir: folder for both files.
@@ -48,7 +48,8 @@ class TrainingCurves:
         self._count += 1
 
     def epoch_completed(self, trainer: Engine) -> None:
-        row = {"epoch": trainer.state.epoch, "loss": self._loss_sum / max(1, self._count)}
+        loss, count = idist.all_reduce(self._loss_sum), idist.all_reduce(self._count)
+        row = {"epoch": trainer.state.epoch, "loss": loss / max(1, count)}
         if self.evaluator.state.epoch == trainer.state.epoch:
             row |= {name: value for name, value in self.evaluator.state.metrics.items() if isinstance(value, float)}
         self.history.append(row)

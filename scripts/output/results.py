@@ -12,7 +12,7 @@ from ignite.engine import Engine, Events
 
 from ..data.loading import pixel_spacing
 from ..errors import BundleError
-from ..files import is_full, name_below, replacing
+from ..files import TEXT, is_full, name_below, replacing
 from .areas import lung_areas
 
 COLUMNS = (
@@ -31,8 +31,6 @@ COLUMNS = (
     "written",
     "message",
 )
-# Names of files may hold bytes that are no UTF-8: they stand in the table as they are
-TEXT = {"encoding": "utf-8", "errors": "surrogateescape"}
 
 
 class Results:

@@ -12,7 +12,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from ..files import replacing
+from ..files import TEXT, replacing
 from .figures import new_figure
 
 
@@ -99,4 +99,4 @@ def write_report(
         pictures=[(name, data_uri(file.read_bytes())) for name, file in pictures if file.is_file()],
     )
     with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, **TEXT)
