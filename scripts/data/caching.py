@@ -56,7 +56,8 @@ class DiskCachedDataset(PersistentDataset):
         num_workers: threads that fill the cache.
 
     Raises:
-        BundleError: the folder cannot be written to, or what a transform raises.
+        BundleError: the folder cannot be written to, a transform has a setting that cannot be told from another, or
+            what a transform raises.
     """
 
     def __init__(
@@ -68,7 +69,10 @@ class DiskCachedDataset(PersistentDataset):
             raise BundleError(f"{cache_dir}: cannot be used as a cache_dir ({error})") from error
         self.num_workers = max(1, num_workers)
         self.deterministic = list(self.transform.transforms)[: self.transform.get_index_of_first(is_random)]
-        self.recipe = recipe(self.deterministic)
+        try:
+            self.recipe = recipe(self.deterministic)
+        except TypeError as error:
+            raise BundleError(f"cache_dir: {error}; change the transform or leave cache_dir out") from error
         self.fill()
 
     def set_data(self, data: Sequence[Mapping]) -> None:
