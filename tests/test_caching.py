@@ -29,6 +29,7 @@ from scripts.data import (
     caching,
     load_datalist,
 )
+from scripts.data.caching import rate_within
 from scripts.data.decoding import DECODERS
 from scripts.errors import BundleError
 from scripts.phantoms import write_phantoms
@@ -113,6 +114,15 @@ def test_batches_equal_those_of_the_memory_cache(films, tmp_path, num_workers):
 def test_without_a_folder_films_are_kept_in_memory(films):
     dataset = cached_dataset(films, transforms(), cache_rate=0.4)
     assert type(dataset) is CacheDataset and dataset.cache_num == 2
+
+
+@pytest.mark.parametrize(("processes", "rate"), [(None, 1.0), (1, 1.0), (2, 1.0), (4, 0.5), (16, 0.125)])
+def test_processes_of_a_machine_share_the_memory(monkeypatch, processes, rate):
+    """1,024 films of 2 MiB: 2 GiB a process, of 4 that there are."""
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    if processes is not None:
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    assert rate_within(4, films=1024, film_bytes=2**21) == rate
 
 
 def test_a_second_run_reads_no_film(films, tmp_path, reads):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
@@ -15,6 +16,20 @@ from tqdm import tqdm
 from ..errors import BundleError
 from .cache_files import Damaged, read_entry, write_entry
 from .cache_keys import digest, file_stamps, recipe
+
+
+def rate_within(cache_gb: float, films: int, film_bytes: int) -> float:
+    """Share of the films that this process may keep, so that all of its machine keep no more than `cache_gb` together.
+
+    Each process draws from all films, epoch by epoch, and keeps its own. With several, torchrun says how many run here.
+
+    Args:
+        cache_gb: memory for films in GiB.
+        films: number of films.
+        film_bytes: of one, preprocessed, with its mask.
+    """
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return min(1.0, cache_gb * 2**30 / (processes * films * film_bytes))
 
 
 def cached_dataset(
