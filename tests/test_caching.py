@@ -28,8 +28,8 @@ from scripts.data import (
     cached_dataset,
     caching,
     load_datalist,
+    rate_within,
 )
-from scripts.data.caching import rate_within
 from scripts.data.decoding import DECODERS
 from scripts.errors import BundleError
 from scripts.phantoms import write_phantoms
@@ -372,6 +372,19 @@ def test_other_data_leave_entries_of_the_former(films, tmp_path):
 
 
 # In the config
+
+
+@pytest.mark.parametrize(("processes", "kept"), [(1, 4), (2, 2)])
+def test_train_config_gives_each_process_its_part_of_the_memory(films, monkeypatch, processes, kept):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    parser = ConfigParser()
+    parser.read_config(str(ROOT / "configs" / "train.yaml"))
+    memory = 5 * 2 * 4 * SIZE**2 / 2**30  # of five films and their masks
+    parser.update({"bundle_root": str(ROOT), "image_size": SIZE, "cache_gb": memory})
+    parser.update({"train#dataset#data": films[:4], "validate#dataset#data": films[4:]})
+    assert parser.get_parsed_content("train::dataset").cache_num == kept
+    # What is not kept is read before training starts
+    assert parser.get_parsed_content("data_check::_disabled_") == (processes == 1)
 
 
 def test_train_config_takes_a_folder_and_data_of_a_host(films, tmp_path):

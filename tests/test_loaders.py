@@ -11,8 +11,7 @@ import torch
 from monai.data import Dataset
 from monai.transforms import Compose, MapTransform, Randomizable
 
-from scripts.data import ImageLoader, TrainingLoader
-from scripts.data.loaders import EachOnce
+from scripts.data import EachOnce, ImageLoader, TrainingLoader
 from scripts.errors import BundleError
 
 
