@@ -1,9 +1,11 @@
 """The disk cache: the same batches as from memory, and nothing stale or damaged in them."""
 
 import errno
+import importlib
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import torch
 from monai.bundle import ConfigParser
 from monai.data import CacheDataset, DataLoader
 from monai.data.utils import set_rnd
-from monai.transforms import Compose, RandAdjustContrastd, RandAffined, Transposed
+from monai.transforms import Compose, Lambdad, RandAdjustContrastd, RandAffined, Transposed
 from PIL import Image
 
 from scripts.data import (
@@ -26,7 +28,9 @@ from scripts.data import (
     cached_dataset,
     caching,
     load_datalist,
+    rate_within,
 )
+from scripts.data.decoding import DECODERS
 from scripts.errors import BundleError
 from scripts.phantoms import write_phantoms
 
@@ -112,6 +116,15 @@ def test_without_a_folder_films_are_kept_in_memory(films):
     assert type(dataset) is CacheDataset and dataset.cache_num == 2
 
 
+@pytest.mark.parametrize(("processes", "rate"), [(None, 1.0), (1, 1.0), (2, 1.0), (4, 0.5), (16, 0.125)])
+def test_processes_of_a_machine_share_the_memory(monkeypatch, processes, rate):
+    """1,024 films of 2 MiB: 2 GiB a process, of 4 that there are."""
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    if processes is not None:
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    assert rate_within(4, films=1024, film_bytes=2**21) == rate
+
+
 def test_a_second_run_reads_no_film(films, tmp_path, reads):
     first = DiskCachedDataset(films, transforms(), tmp_path / "cache")
     assert len(reads) == 10 and len(list((tmp_path / "cache").iterdir())) == 5
@@ -179,15 +192,18 @@ def test_a_new_split_leaves_entries_valid(films, tmp_path):
 
 
 def test_descriptions_are_the_same_in_every_process():
-    """Sets of strings come in another order there."""
+    """Sets of strings come in another order there, and what ran often has other instructions inside."""
     code = (
-        "import json, runpy; from functools import partial;"
+        "import json, runpy, sys; from functools import partial;"
         "described = runpy.run_path('scripts/data/cache_keys.py')['described'];"
-        "print(json.dumps(described([{'a', 'b', 'c', 'd'}, {'y': 1, 'x': (2, json.dumps)}, partial(int, base=2)])))"
+        "among = lambda x: [json.dumps(x), x in {'a', 'b', 'c', 'd'}, x + x];"
+        "[among('a') for _ in range(1000 * int(sys.argv[1]))];"
+        "print(json.dumps(described([{'a', 'b', 'c', 'd'}, {'y': 1, 'x': (2, json.dumps)}, partial(int, base=2),"
+        "among, 'a'.join])))"
     )
     texts = {
         subprocess.run(
-            [sys.executable, "-c", code],
+            [sys.executable, "-c", code, seed],
             cwd=ROOT,
             env=os.environ | {"PYTHONHASHSEED": seed},
             capture_output=True,
@@ -199,11 +215,78 @@ def test_descriptions_are_the_same_in_every_process():
     assert len(texts) == 1 and "json.dumps" in texts.pop()
 
 
-def test_a_setting_that_cannot_be_described_is_refused():
-    letterbox = Letterboxd("image", size=SIZE)
-    letterbox.size = iter([1])  # only its address would tell it from another
-    with pytest.raises(TypeError, match="cannot be part of a cache's name"):
-        cache_keys.recipe([letterbox])
+def power(exponent):
+    return lambda x: x**exponent
+
+
+class Power:
+    def __init__(self, exponent):
+        self.exponent = exponent
+
+    def of(self, x):
+        return x**self.exponent
+
+
+def with_global(exponent):
+    return eval("lambda x: (lambda y: y**exponent)(x)", {"exponent": exponent})
+
+
+def of_a_config(exponent):
+    parser = ConfigParser({"exponent": exponent, "twice": "$2 * @exponent", "unread": "$object()"})
+    parser.set("$lambda x: x**@twice", "function")
+    parser.get_parsed_content("unread")
+    return parser.get_parsed_content("function")
+
+
+FUNCTIONS = {
+    "constant": lambda exponent: eval(f"lambda x: x**{exponent}"),
+    "constant of a function in it": lambda exponent: eval(f"lambda x: (lambda y: y**{exponent})(x)"),
+    "attribute": lambda exponent: eval(f"lambda x: x.{'sqrt' if exponent == 0.5 else 'square'}()"),
+    "default": lambda exponent: eval("lambda x, e=exponent: x**e", {"exponent": exponent}),
+    "default of a keyword": lambda exponent: eval("lambda x, *, e=exponent: x**e", {"exponent": exponent}),
+    "closure": power,
+    "closure in a partial": lambda exponent: partial(power(exponent)),
+    "global": with_global,
+    "reference in a config": of_a_config,
+    "method": lambda exponent: Power(exponent).of,
+    "method of Python's": lambda exponent: str(exponent).join,
+    "descriptor": lambda exponent: torch.Tensor.sqrt if exponent == 0.5 else torch.Tensor.square,
+    "function of NumPy": lambda exponent: np.sqrt if exponent == 0.5 else np.square,
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_functions_are_told_apart(function):
+    first, again, other = (cache_keys.recipe([Lambdad("image", function(e))]) for e in (0.5, 0.5, 0.7))
+    assert first == again != other
+
+
+def test_a_changed_module_of_the_user_makes_another_key(tmp_path, monkeypatch):
+    """Also where the function that runs is another's, around that of the user."""
+    text = "import torch\nGAMMA = 0.5\n\n@torch.no_grad()\ndef bend(x):\n    return x**GAMMA\n"
+    monkeypatch.syspath_prepend(tmp_path)
+    recipes = []
+    for gamma in ("0.5", "0.7"):
+        (tmp_path / "of_a_user.py").write_text(text.replace("0.5", gamma))
+        module = importlib.import_module("of_a_user")
+        recipes += [
+            cache_keys.recipe([Lambdad("image", f)]) for f in (module.bend, eval("lambda x: m.bend(x)", {"m": module}))
+        ]
+        cache_keys.code.cache_clear()
+    sys.modules.pop("of_a_user")
+    assert len(set(recipes)) == 4
+
+
+def test_versions_of_all_decoders_are_part_of_the_key():
+    assert set(DECODERS.values()) <= set(cache_keys.LIBRARIES)
+    assert all(cache_keys.versions().values())
+
+
+def test_a_setting_that_cannot_be_described_is_refused(films, tmp_path):
+    source = iter([1])  # only its address would tell it from another
+    steps = Compose([*transforms(random=False).transforms, Lambdad("image", lambda x: x + next(source))])
+    with pytest.raises(BundleError, match="^cache_dir: Lambdad: a value of type list_iterator cannot be part of"):
+        DiskCachedDataset(films, steps, tmp_path / "cache")
 
 
 # Damage
@@ -289,6 +372,19 @@ def test_other_data_leave_entries_of_the_former(films, tmp_path):
 
 
 # In the config
+
+
+@pytest.mark.parametrize(("processes", "kept"), [(1, 4), (2, 2)])
+def test_train_config_gives_each_process_its_part_of_the_memory(films, monkeypatch, processes, kept):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    parser = ConfigParser()
+    parser.read_config(str(ROOT / "configs" / "train.yaml"))
+    memory = 5 * 2 * 4 * SIZE**2 / 2**30  # of five films and their masks
+    parser.update({"bundle_root": str(ROOT), "image_size": SIZE, "cache_gb": memory})
+    parser.update({"train#dataset#data": films[:4], "validate#dataset#data": films[4:]})
+    assert parser.get_parsed_content("train::dataset").cache_num == kept
+    # What is not kept is read before training starts
+    assert parser.get_parsed_content("data_check::_disabled_") == (processes == 1)
 
 
 def test_train_config_takes_a_folder_and_data_of_a_host(films, tmp_path):

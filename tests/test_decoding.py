@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -97,6 +99,53 @@ def test_threads_share_it_and_workers_have_their_own(tmp_path):
     for batch, array in zip(loader, arrays.values()):
         np.testing.assert_array_equal(batch["image"][0, 0].numpy().T, array)
     assert failed == []
+
+
+def test_threads_that_come_first_at_once_start_one(tmp_path, monkeypatch):
+    arrays = {str(tmp_path / f"{seed}.dcm"): lossless(tmp_path / f"{seed}.dcm", seed) for seed in range(3)}
+    started = []
+
+    class Slow(OtherProcess):
+        def start(self) -> None:
+            started.append(self)
+            time.sleep(0.3)
+            super().start()
+
+    monkeypatch.setattr(decoding, "GDCM", Slow())
+    with ThreadPoolExecutor(3) as pool:
+        for array, loaded in zip(arrays.values(), pool.map(load, arrays)):
+            np.testing.assert_array_equal(loaded, array)
+    assert len(started) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_in_the_middle_of_a_film_takes_nothing_of_it_along():
+    answer = """import sys, time; sys.stdin.readline(); time.sleep(1); print('{"error": "answered"}')"""
+    decoder = Script(answer)
+    decoder.own_in_forks()
+    with ThreadPoolExecutor(1) as pool:
+        answered = pool.submit(decoder.decode, "a.dcm")
+        while not decoder.lock.locked():
+            time.sleep(0.01)
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if decoder.process is None and not decoder.lock.locked() else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        with pytest.raises(ValueError, match="answered"):
+            answered.result()
+
+
+def test_a_reply_that_was_not_read_is_not_taken_for_the_next_films(tmp_path, monkeypatch):
+    arrays = [lossless(tmp_path / f"{seed}.dcm", seed) for seed in range(2)]
+
+    def fails(text):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decoding.json, "loads", fails)
+        with pytest.raises(MemoryError):
+            decoding.GDCM.decode(tmp_path / "0.dcm")
+    np.testing.assert_array_equal(load(tmp_path / "1.dcm"), arrays[1])
 
 
 @pytest.mark.parametrize(

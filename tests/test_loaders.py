@@ -11,7 +11,7 @@ import torch
 from monai.data import Dataset
 from monai.transforms import Compose, MapTransform, Randomizable
 
-from scripts.data import ImageLoader, TrainingLoader
+from scripts.data import EachOnce, ImageLoader, TrainingLoader
 from scripts.errors import BundleError
 
 
@@ -57,6 +57,27 @@ def test_two_processes_share_the_batches_of_one(monkeypatch):
         shares.append(draw(batch_size=2))
     for epoch, batches in enumerate(whole):
         assert batches == [{**first, **second} for first, second in zip(shares[0][epoch], shares[1][epoch])]
+
+
+def shares(count: int, processes: int, monkeypatch) -> list[list[int]]:
+    """What each process draws of `count` images."""
+    monkeypatch.setattr(idist, "get_world_size", lambda: processes)
+    drawn = []
+    for rank in range(processes):
+        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
+        drawn.append(list(EachOnce(Dataset(items(count)))))
+    return drawn
+
+
+def test_each_image_is_drawn_once_by_all_processes_together(monkeypatch):
+    assert shares(5, 2, monkeypatch) == [[0, 2, 4], [1, 3]]
+    assert shares(3, 3, monkeypatch) == [[0], [1], [2]]
+    assert shares(2, 1, monkeypatch) == [[0, 1]]
+
+
+def test_fewer_images_than_processes_say_what_to_do(monkeypatch):
+    with pytest.raises(BundleError, match="^2 images .* too few for 3 processes: start at most 2 with torchrun"):
+        shares(2, 3, monkeypatch)
 
 
 class Fails(MapTransform):

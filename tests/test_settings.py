@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -84,6 +85,89 @@ def test_nested_settings_and_those_of_tracking_pass():
     check_settings({"train#trainer#max_epochs": 3, "tracking": "mlflow", "experiment_name": "a"}, train)
     with pytest.raises(BundleError, match="no setting 'experiment_name'"):
         check_settings({"experiment_name": "a"}, train)
+
+
+NOTHING_READS = {
+    "train::epoch_stesp": "train::epoch_steps",
+    "train#trainer#max_epoch": "train::trainer::max_epochs",
+    "train::trainr::max_epochs": "train::trainer",
+    "train::random_transforms::0::porb": "train::random_transforms::0::prob",
+    "train::random_transforms::99": None,
+    "train::network::encoder": None,
+    "qat::checkpoint::best_pth": "qat::checkpoint::best_path",
+    "split::sed": "split::seed",
+    "+epochs": "epochs",
+}
+
+
+@pytest.mark.parametrize(("key", "nearest"), NOTHING_READS.items())
+def test_a_nested_setting_that_nothing_reads_is_refused(key, nearest):
+    message = f"no setting {key.replace('#', '::')!r} in train.yaml"
+    with pytest.raises(BundleError, match=re.escape(message) + (f"; did you mean --{nearest}[?]$" if nearest else "$")):
+        check_settings({key: 3}, [ROOT / "configs" / "train.yaml"])
+
+
+@pytest.mark.parametrize(
+    "settings_",
+    [
+        {"targets::neck.*": ["q"]},  # a mapping that is handed on as a whole
+        {"fractions::test": 0.1},
+        {"validate::key_metric::another": "@validate::inferer"},
+        {"train::optimizer::betas": [0.9, 0.99]},  # an argument that the config leaves out
+        {"train::trainer::amp": True},
+        {"validate::dataloader::pin_memory": True},  # **kwargs
+        {"train::optimizer::_target_": "torch.optim.SGD", "train::optimizer::momentum": 0.9},
+        {"train::optimizer": {"_target_": "torch.optim.SGD"}, "train::optimizer::momentum": 0.9},
+        {"train::optimizer::_target_": "$torch.optim.SGD", "train::optimizer::momentum": 0.9},
+        {"train::half": 15, "epochs": "$2 * @train::half"},
+        {"train::half": 15, "train::trainer::max_epochs": "@##half"},
+        {"train::part": {"a": 1}, "epochs": "%train::part::a"},
+        {"train::trainer::_disabled_": True, "train::trainer::_desc_": "", "train::trainer::_requires_": "@split"},
+        {"account::_mode_": "callable"},
+        {"train::handlers::0::gamma": 0.1, "train::random_transforms::-1::jitter": 3},
+    ],
+    ids=lambda typed: next(reversed(typed)),
+)
+def test_a_nested_setting_that_monai_honours_passes(settings_):
+    check_settings(settings_, [ROOT / "configs" / "train.yaml"])
+
+
+def overlays() -> list:
+    """Overlays of the bundle, each after the configs that it says it lies on."""
+    found = []
+    for path in CONFIGS:
+        lies_on = re.search(r"Overlay on (\w+\.yaml)(?: with (\w+\.yaml))?", path.read_text())
+        if lies_on:
+            files = [ROOT / "configs" / name for name in lies_on.groups() if name]
+            found.append(pytest.param([*files, path], id=path.name))
+    return found
+
+
+@pytest.mark.parametrize("files", overlays())
+def test_nested_settings_of_the_bundles_own_overlays_pass(files, tmp_path):
+    of_a_user = tmp_path / files[-1].name
+    of_a_user.write_text(files[-1].read_text())
+    check_settings({}, [*files[:-1], of_a_user])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train::epoch_stesp: 3\n", "no config reads 'train::epoch_stesp'; did you mean train::epoch_steps"),
+        ("+train::trainer: {max_epoch: 3}\n", "'train::trainer::max_epoch'; did you mean train::trainer::max_epochs"),
+        ("train::trainr::a: 3\n", "no config reads 'train::trainr::a'; did you mean train::trainer"),
+        ("seed: -1\n", "seed must be at least 0, got -1"),
+    ],
+)
+def test_an_overlay_that_nothing_reads_is_refused(tmp_path, text, message):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(BundleError, match=f"mine.yaml: .*{message}"):
+        check_settings({}, [ROOT / "configs" / "train.yaml", tmp_path / "mine.yaml"])
+
+
+def test_an_overlay_that_holds_itself_is_looked_at_once(tmp_path):
+    (tmp_path / "mine.yaml").write_text("targets: &a {b: *a}\ntrain::trainer::max_epochs: 3\n")
+    check_settings({}, [ROOT / "configs" / "train.yaml", tmp_path / "mine.yaml"])
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """From files on disk to tensors: data lists, splits, transforms and prompts."""
 
-from .caching import DiskCachedDataset, cached_dataset
+from .caching import DiskCachedDataset, cached_dataset, rate_within
 from .checks import check_files
 from .datalist import list_images, load_datalist
 from .intensity import ScaleByPercentilesd
-from .loaders import ImageLoader, TrainingLoader
+from .loaders import EachOnce, ImageLoader, TrainingLoader
 from .loading import LoadRadiographd
 from .phantom_source import DrawPhantomd, OrganBySeedd, RandOrgand, phantom_seeds
 from .prompts import PromptBoxd, PromptedBatch, RequestedBoxd, with_boxes
@@ -16,6 +16,7 @@ __all__ = [
     "CropFramed",
     "DiskCachedDataset",
     "DrawPhantomd",
+    "EachOnce",
     "ImageLoader",
     "Letterboxd",
     "LoadRadiographd",
@@ -37,6 +38,7 @@ __all__ = [
     "load_datalist",
     "parts_in_use",
     "phantom_seeds",
+    "rate_within",
     "select",
     "split_by_patient",
     "split_ids",

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import dis
 import hashlib
 import inspect
 import json
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
+from operator import attrgetter
 from pathlib import Path
+from types import BuiltinMethodType, CodeType, FunctionType, MethodDescriptorType, MethodType, ModuleType
 
 import numpy as np
 import torch
+from monai.bundle.reference_resolver import ReferenceResolver
 
 # What reads and changes pixels below our own code
-LIBRARIES = ("torch", "monai", "numpy", "scipy", "pillow", "pydicom", "python-gdcm", "nibabel")
+LIBRARIES = ("torch", "monai", "numpy", "scipy", "pillow", "pydicom", "pyjpegls", "python-gdcm", "nibabel")
+# Global name under which an expression of a config finds all that the config has made so far
+REFERENCES = ReferenceResolver._vars
 
 
 def digest(content: object) -> str:
@@ -40,18 +47,19 @@ def file_stamps(item: Mapping) -> dict[str, list[int]]:
 
 
 def recipe(transforms: Sequence[object]) -> str:
-    """Digest of transforms: classes with all their settings, the code that they run, versions of libraries."""
-    sources = {source for transform in transforms if (source := source_file(type(transform)))}
-    sources |= {str(path) for path in Path(__file__).parent.glob("*.py")}
-    return digest([described(list(transforms)), sorted(map(code, sources)), versions()])
+    """Digest of transforms: classes with all their settings, the code that they run, versions of libraries.
 
-
-def source_file(kind: type) -> str | None:
-    """File that a class is defined in, None for one that was typed in."""
-    try:
-        return inspect.getsourcefile(kind)
-    except (OSError, TypeError):
-        return None
+    Raises:
+        TypeError: a setting whose content cannot be seen; names the transform.
+    """
+    own = sorted(code(str(path)) for path in Path(__file__).parent.glob("*.py"))
+    steps = []
+    for transform in transforms:
+        try:
+            steps.append(described(transform))
+        except TypeError as error:
+            raise TypeError(f"{type(transform).__name__}: {error}") from error
+    return digest([steps, own, versions()])
 
 
 @cache
@@ -75,6 +83,9 @@ def versions() -> dict[str, str]:
 def described(value: object, above: tuple[int, ...] = ()) -> object:
     """`value` as JSON content that is the same in every process: objects become their class and their attributes.
 
+    What a module holds under its name becomes the name and the digest of the source file; other functions (lambdas, and
+    those made by a function) become their code with all values that it sees.
+
     Raises:
         TypeError: a value whose content cannot be seen; a name by its memory address would differ in every run.
     """
@@ -92,13 +103,93 @@ def described(value: object, above: tuple[int, ...] = ()) -> object:
     if isinstance(value, (np.ndarray, np.generic, torch.Tensor)):
         array = np.ascontiguousarray(value)
         return [str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
-    if isinstance(value, (os.PathLike, torch.device, torch.dtype, np.dtype, bytes)):
+    if isinstance(value, (os.PathLike, torch.device, torch.dtype, np.dtype, bytes, complex, range, type(...))):
         return str(value)
+    if isinstance(value, slice):
+        return ["slice", described([value.start, value.stop, value.step], above)]
     if isinstance(value, partial):
         return ["partial", *(described(entry, above) for entry in (value.func, value.args, value.keywords))]
-    if callable(value) and hasattr(value, "__qualname__"):  # classes, functions, methods
-        return f"{value.__module__}.{value.__qualname__}"
+    if isinstance(value, (type, ModuleType)) or held_by_its_module(value):
+        return named(value)
+    if isinstance(value, MethodType):
+        return ["method", described(value.__self__, above), described(value.__func__, above)]
+    if isinstance(value, (BuiltinMethodType, MethodDescriptorType)):
+        owner = value.__self__ if isinstance(value, BuiltinMethodType) else value.__objclass__
+        return ["method", described(owner, above), value.__qualname__]
+    if isinstance(value, FunctionType):
+        closure = [cell.cell_contents for cell in value.__closure__ or ()]
+        contents = value.__code__, value.__defaults__, value.__kwdefaults__, closure, globals_of(value)
+        return ["function", *(described(entry, above) for entry in contents)]
+    if isinstance(value, CodeType):
+        return ["code", value.co_code.hex(), *(described(getattr(value, part), above) for part in CODE_PARTS)]
     if hasattr(value, "__dict__"):
-        kind = type(value)
-        return [f"{kind.__module__}.{kind.__qualname__}", described(vars(value), above)]
-    raise TypeError(f"{type(value).__name__} {value!r}: cannot be part of a cache's name")
+        return [named(type(value)), described(vars(value), above)]
+    raise TypeError(f"a value of type {type(value).__qualname__} cannot be part of a cache's name")
+
+
+LOADS = ("LOAD_GLOBAL", "LOAD_NAME")
+# What Python runs of a function beside its instructions; not where it stands in which file
+CODE_PARTS = (
+    "co_consts",
+    "co_names",
+    "co_varnames",
+    "co_freevars",
+    "co_cellvars",
+    "co_flags",
+    "co_argcount",
+    "co_posonlyargcount",
+    "co_kwonlyargcount",
+)
+
+
+def globals_of(function: FunctionType) -> dict[str, object]:
+    """What a function, and those in it, find by name outside of themselves; builtins are Python's."""
+    codes = list(codes_in(function.__code__))
+    names = {step.argval for part in codes for step in dis.get_instructions(part) if step.opname in LOADS}
+    found = {name: function.__globals__[name] for name in names if name in function.__globals__}
+    if REFERENCES in found:
+        keys = {constant for part in codes for constant in part.co_consts if isinstance(constant, str)}
+        found[REFERENCES] = {key: value for key, value in found[REFERENCES].items() if key in keys}
+    return found
+
+
+def codes_in(outer: CodeType) -> Iterator[CodeType]:
+    """The code of a function and of all functions in it."""
+    yield outer
+    for constant in outer.co_consts:
+        if isinstance(constant, CodeType):
+            yield from codes_in(constant)
+
+
+def held_by_its_module(value: object) -> bool:
+    """Whether the name of a function leads to it, and to a source file if it has Python's code."""
+    module = sys.modules.get(getattr(value, "__module__", None) or "")
+    if isinstance(value, FunctionType) and source_file(module) is None:  # typed in
+        return False
+    try:
+        return attrgetter(qualified_name(value))(module) is value
+    except (AttributeError, TypeError):
+        return False
+
+
+def named(value: object) -> list[str]:
+    """Name of a module, or of a class or function in one, and digest of its source file, "" if compiled or typed in."""
+    if isinstance(value, ModuleType):
+        module, name = value, value.__name__
+    else:
+        module, name = sys.modules.get(value.__module__), f"{value.__module__}.{qualified_name(value)}"
+    source = source_file(module)
+    return [name, code(source) if source else ""]
+
+
+def qualified_name(value: object) -> str:
+    """Name in its module; NumPy's functions have the plain one alone."""
+    return getattr(value, "__qualname__", None) or value.__name__
+
+
+def source_file(module: ModuleType | None) -> str | None:
+    """File of Python that a module is read from."""
+    try:
+        return inspect.getsourcefile(module)
+    except TypeError:
+        return None

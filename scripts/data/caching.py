@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
@@ -15,6 +16,20 @@ from tqdm import tqdm
 from ..errors import BundleError
 from .cache_files import Damaged, read_entry, write_entry
 from .cache_keys import digest, file_stamps, recipe
+
+
+def rate_within(cache_gb: float, films: int, film_bytes: int) -> float:
+    """Share of the films that this process may keep, so that all of its machine keep no more than `cache_gb` together.
+
+    Each process draws from all films, epoch by epoch, and keeps its own. With several, torchrun says how many run here.
+
+    Args:
+        cache_gb: memory for films in GiB.
+        films: number of films.
+        film_bytes: of one, preprocessed, with its mask.
+    """
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return min(1.0, cache_gb * 2**30 / (processes * films * film_bytes))
 
 
 def cached_dataset(
@@ -56,7 +71,8 @@ class DiskCachedDataset(PersistentDataset):
         num_workers: threads that fill the cache.
 
     Raises:
-        BundleError: the folder cannot be written to, or what a transform raises.
+        BundleError: the folder cannot be written to, a transform has a setting that cannot be told from another, or
+            what a transform raises.
     """
 
     def __init__(
@@ -68,7 +84,10 @@ class DiskCachedDataset(PersistentDataset):
             raise BundleError(f"{cache_dir}: cannot be used as a cache_dir ({error})") from error
         self.num_workers = max(1, num_workers)
         self.deterministic = list(self.transform.transforms)[: self.transform.get_index_of_first(is_random)]
-        self.recipe = recipe(self.deterministic)
+        try:
+            self.recipe = recipe(self.deterministic)
+        except TypeError as error:
+            raise BundleError(f"cache_dir: {error}; change the transform or leave cache_dir out") from error
         self.fill()
 
     def set_data(self, data: Sequence[Mapping]) -> None:

@@ -92,12 +92,12 @@ def frame_size(content: bytes) -> tuple[int, int] | None:
 class OtherProcess:
     """`gdcm_process`, started when it is first needed, and again after it was ended by a file.
 
-    Every process has its own: a data loader's workers do not share the one of the process that they are forked from.
+    Threads take turns. Every process has its own: a data loader's workers do not share the one of the process that they
+    are forked from, see `own_in_forks`.
     """
 
     def __init__(self) -> None:
         self.process: subprocess.Popen | None = None
-        self.owner = 0  # process that started it
         self.lock = threading.Lock()
 
     def decode(self, path: str | Path) -> np.ndarray:
@@ -106,8 +106,6 @@ class OtherProcess:
         Raises:
             ValueError: they cannot be decoded, took too long, or the decoder crashed on them.
         """
-        if self.owner != os.getpid():
-            self.process, self.lock = None, threading.Lock()
         with self.lock:
             if self.process is None or self.process.poll() is not None:
                 self.start()
@@ -121,6 +119,10 @@ class OtherProcess:
                 content = process.stdout.read(head["bytes"]) if head and "bytes" in head else b""
             except BrokenPipeError:
                 head = None
+            except BaseException:  # what is left of the reply would be taken for the next film's
+                process.kill()
+                process.wait()
+                raise
             finally:
                 clock.cancel()
             if head is None:
@@ -131,10 +133,23 @@ class OtherProcess:
 
     def start(self) -> None:
         script = Path(__file__).with_name("gdcm_process.py")
-        self.owner = os.getpid()
         self.process = subprocess.Popen(
             [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
 
+    def forget(self) -> None:
+        """Leave the process to the one that this was forked from; called with the lock held."""
+        self.process = None
+        self.lock.release()
+
+    def own_in_forks(self) -> None:
+        """Let processes that are forked from now on start their own.
+
+        A fork waits for the film that is being decoded: half a request in a buffer would be sent twice.
+        """
+        if hasattr(os, "register_at_fork"):  # Windows has no fork
+            os.register_at_fork(before=self.lock.acquire, after_in_parent=self.lock.release, after_in_child=self.forget)
+
 
 GDCM = OtherProcess()
+GDCM.own_in_forks()

@@ -132,3 +132,23 @@ class TrainingLoader(ImageLoader):
         )
         drawn = Augmented(dataset, num_workers, seed, sampler)
         super().__init__(drawn, num_workers, batch_size=batch_size, sampler=sampler)
+
+
+class EachOnce(DistributedSampler):
+    """The share of this process of all images: in order, each in one process, so that shares may differ by one.
+
+    Args:
+        dataset: indexed from 0.
+
+    Raises:
+        BundleError: fewer images than processes: one would have none.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        processes = idist.get_world_size()
+        if len(dataset) < processes:
+            raise BundleError(
+                f"{len(dataset)} images to validate or test on are too few for {processes} processes: start at most "
+                f"{len(dataset)} with torchrun --nproc_per_node"
+            )
+        super().__init__(dataset, even_divisible=False, num_replicas=processes, rank=idist.get_rank(), shuffle=False)
