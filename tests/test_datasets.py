@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 LAYOUTS = ROOT / "configs" / "layouts"
 COPIES = {"distance": 8, "correlation": 0.97}
 THIRDS = {"train": 0.34, "validation": 0.33, "test": 0.33}
+RAW = {"height": 3, "width": 3, "dtype": ">u2", "bits": 12}
 LOAD = Compose([LoadRadiographd(["image", "label"]), MaskChannelsd("label")])
 
 
@@ -443,7 +444,23 @@ def test_film_that_may_not_be_read_is_left_out(tmp_path):
         ({"images": {"pattern": "(?P<id>a)(?P<sex>b)"}}, "groups of images may be id, patient, part and finding"),
         ({"masks": {"lungs": "(?P<id>.)(?P<part>.)"}}, "none that the pattern of images lacks"),
         ({"masks": {}}, "either masks or a mask_table"),
-        ({"images": {"pattern": "(?P<id>.)", "raw": {"height": 3}}}, "missing"),
+        ({"images": {"pattern": "(?P<id>.)", "raw": {"height": 3}}}, "no width of raw"),
+        ({"images": {"pattern": "(?P<id>.)", "raw": {**RAW, "colour": 1}}}, "unknown key 'colour' of raw"),
+        ({"images": {"pattern": "(?P<id>.)", "raw": {**RAW, "height": "3"}}}, "height of raw takes a whole number"),
+        ({"images": {"pattern": "(?P<id>.)", "raw": {**RAW, "dtype": "words"}}}, "dtype of raw must be one of u1, <u2"),
+        ({"images": {"pattern": "(?P<id>.)", "raw": {**RAW, "bits": 17}}}, "got '>u2' and 17"),
+        ({"images": {"pattern": "(?P<id>.)", "raw": [3, 3]}}, "raw takes keys with values"),
+        ({"images": {"pattern": "(?P<id>.)", "parts": None}}, "parts takes names with text"),
+        ({"images": "(?P<id>.)"}, "images with a pattern"),
+        ({"images": {"pattern": None}}, "images takes text"),
+        ({"dataset": 5}, "dataset takes text, .*, got 5"),
+        ({"dataset": "../a"}, "dataset must be a name that a folder can have"),
+        ({"masks": ["(?P<id>.)"]}, "masks takes names with text"),
+        ({"findings": {False: "normal"}}, "findings takes names with text each, in quotes .*, got {False: 'normal'}"),
+        ({"ignored": "readme"}, "ignored takes a list of text"),
+        ({"resize_masks": "no, thanks"}, "resize_masks takes true or false"),
+        ({"masks": {}, "mask_table": {"id": "a"}}, "no pattern of mask_table"),
+        ({5: "x"}, "unknown key 5"),
     ],
 )
 def test_layout_that_is_wrong_is_refused(tmp_path, change, message):
