@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -43,6 +44,11 @@ def left_out(out):
 
 def state(folder):
     return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def kept(folder):
+    """All but the fingerprints, which are made again where they lack."""
+    return {path: content for path, content in state(folder).items() if path.name != "fingerprints.npz"}
 
 
 # From every layout to tensors
@@ -184,10 +190,7 @@ def test_files_below_the_folder_stay_where_they_are(tmp_path):
     covid_qu_ex(tmp_path / "downloads", list(range(300, 306)))
     rows = run("covid_qu_ex", tmp_path / "downloads", tmp_path)
     assert all(row["image"].startswith("downloads/") and row["mask"].startswith("downloads/") for row in rows)
-    assert {path.name for path in (tmp_path / "prepared").rglob("*") if path.is_file()} == {
-        "fingerprints.npz",
-        "recipe.json",
-    }
+    assert [path.name for path in (tmp_path / "prepared").rglob("*") if path.is_file()] == ["fingerprints.npz"]
 
 
 def test_folder_may_move_with_its_manifest(tmp_path):
@@ -234,15 +237,108 @@ def test_changed_mask_is_converted_again(tmp_path):
     before = (tmp_path / "out" / row["mask"]).read_bytes()
     time.sleep(0.01)
     save(tmp_path / "in" / "COVID-19_Radiography_Dataset" / "COVID" / "masks" / "COVID-1.png", np.eye(256) > 0, "RGB")
-    run("covid19_radiography", tmp_path / "in", tmp_path / "out")
-    assert (tmp_path / "out" / row["mask"]).read_bytes() != before
+    changed = run("covid19_radiography", tmp_path / "in", tmp_path / "out")[0]
+    assert (tmp_path / "out" / changed["mask"]).read_bytes() != before
+    assert changed["image"] == row["image"] and not (tmp_path / "out" / row["mask"]).exists()
 
 
 def test_other_organs_replace_what_was_written(tmp_path):
     data_sets.jsrt_scr(tmp_path / "in", [300])
-    (row,) = run("jsrt_scr", tmp_path / "in", tmp_path / "out")
-    run("jsrt_scr", tmp_path / "in", tmp_path / "out", organs=["heart"])
+    (first,) = run("jsrt_scr", tmp_path / "in", tmp_path / "out")
+    (row,) = run("jsrt_scr", tmp_path / "in", tmp_path / "out", organs=["heart"])
     assert set(np.unique(np.asarray(Image.open(tmp_path / "out" / row["mask"])))) == {0, 1}
+    assert not (tmp_path / "out" / first["mask"]).exists() and row["image"] == first["image"]
+
+
+def blurred(folder, seeds):
+    """Films whose masks are masks with a threshold only."""
+    covid_qu_ex(folder, seeds)
+    for path in folder.rglob("lung masks/*.png"):
+        with Image.open(path) as image:
+            image.reduce(2).resize((256, 256), Image.Resampling.BILINEAR).save(path)
+
+
+def test_refused_run_leaves_the_manifest_and_all_that_it_lists(tmp_path):
+    blurred(tmp_path / "in", [300, 301, 302])
+    rows = run("covid_qu_ex", tmp_path / "in", tmp_path / "out", threshold=127)
+    before = kept(tmp_path / "out")
+    with pytest.raises(BundleError, match="no film can be used; .* pass --threshold"):
+        run("covid_qu_ex", tmp_path / "in", tmp_path / "out")
+    assert before.items() <= kept(tmp_path / "out").items()
+    assert len(load_datalist(tmp_path / "out")) == 3
+    # What the refused run wrote is gone with the next one that is done, and that writes nothing again
+    assert run("covid_qu_ex", tmp_path / "in", tmp_path / "out", threshold=127) == rows
+    assert kept(tmp_path / "out").keys() == before.keys()
+
+
+def test_damaged_source_leaves_what_the_manifest_lists(tmp_path):
+    covid_qu_ex(tmp_path / "in", [300, 301, 302])
+    run("covid_qu_ex", tmp_path / "in", tmp_path / "out")
+    before = kept(tmp_path / "out")
+    for path in (tmp_path / "in").rglob("images/*.png"):
+        path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(BundleError, match="no film can be used; .* cannot be read as an image"):
+        run("covid_qu_ex", tmp_path / "in", tmp_path / "out")
+    assert before.items() <= kept(tmp_path / "out").items()
+
+
+def test_another_source_leaves_what_the_manifest_lists_until_it_is_done(tmp_path):
+    covid_qu_ex(tmp_path / "a", [300, 301, 302])
+    time.sleep(0.01)
+    blurred(tmp_path / "b", [310, 311, 312])  # newer files of the same names
+    run("covid_qu_ex", tmp_path / "a", tmp_path / "out")
+    before = kept(tmp_path / "out")
+    with pytest.raises(BundleError, match="no film can be used"):
+        run("covid_qu_ex", tmp_path / "b", tmp_path / "out")
+    assert before.items() <= kept(tmp_path / "out").items()
+
+
+def test_interrupted_run_with_other_settings_leaves_what_the_manifest_lists_and_goes_on(tmp_path, monkeypatch):
+    from scripts.datasets import conversion
+
+    data_sets.jsrt_scr(tmp_path / "in", [300, 301])
+    run("jsrt_scr", tmp_path / "in", tmp_path / "out")
+    before, written, write_png = kept(tmp_path / "out"), [], conversion.write_png
+
+    def killed(path, array):
+        if len(written) == 1:
+            raise KeyboardInterrupt
+        written.append(path)
+        write_png(path, array)
+
+    monkeypatch.setattr(conversion, "write_png", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run("jsrt_scr", tmp_path / "in", tmp_path / "out", organs=["heart"], num_workers=1)
+    assert before.items() <= kept(tmp_path / "out").items()
+    assert len(load_datalist(tmp_path / "out")) == 2
+    times = {path: path.stat().st_mtime_ns for path in written}
+    monkeypatch.setattr(conversion, "write_png", write_png)
+    rows = run("jsrt_scr", tmp_path / "in", tmp_path / "out", organs=["heart"])
+    assert times == {path: path.stat().st_mtime_ns for path in written}
+    files = {path.relative_to(tmp_path / "out").as_posix() for path in state(tmp_path / "out" / "prepared" / "jsrt")}
+    assert files == {row[column] for row in rows for column in ("image", "mask")}
+
+
+def test_rows_under_another_name_keep_their_files(tmp_path):
+    data_sets.jsrt_scr(tmp_path / "in", [300])
+    (row,) = run("jsrt_scr", tmp_path / "in", tmp_path / "out")
+    path = tmp_path / "out" / "manifest.csv"
+    path.write_text(path.read_text().replace(",jsrt,", ",lungs,").replace(",jsrt_JPCLN001,", ",mine,", 1))
+    rows = run("jsrt_scr", tmp_path / "in", tmp_path / "out", organs=["heart"])
+    assert [row["dataset"] for row in rows] == ["lungs", "jsrt"]
+    assert (tmp_path / "out" / row["mask"]).is_file() and len(load_datalist(tmp_path / "out")) == 2
+
+
+def test_halves_that_a_killed_process_left_are_removed(tmp_path):
+    covid_qu_ex(tmp_path / "in", [300, 301, 302])
+    row, *_ = run("covid_qu_ex", tmp_path / "in", tmp_path / "out")
+    process = subprocess.Popen(["true"])
+    process.wait()
+    halves = [tmp_path / "out" / f"{name}.{process.pid}.partial" for name in ("manifest.csv", row["mask"])]
+    for half in halves:
+        half.write_bytes(b"half")
+    run("covid_qu_ex", tmp_path / "in", tmp_path / "out")
+    assert not any(half.exists() for half in halves)
 
 
 def test_second_data_set_is_added_and_the_same_one_replaced(tmp_path):
@@ -359,7 +455,7 @@ def test_what_cannot_be_used_is_counted_and_named(tmp_path, caplog):
     assert len(rows) == 4
     reasons = left_out(tmp_path / "out")
     assert reasons["covid_1.png"] == "no mask of lungs"
-    assert "covid_4.png: cannot be read as an image" in reasons["covid_4.png"]  # of its copy
+    assert re.search(r"covid_4_\w+.png: cannot be read as an image", reasons["covid_4.png"])  # of its copy
     assert "mask is 100 x 100 pixels but its film is 256 x 256" in reasons["covid_7.png"]
     assert reasons["readme.txt"] == "fits no pattern" and reasons["covid_99.png"] == "mask without film"
     assert "mask holds the values 0, " in reasons["non_COVID (2).png"] and "--threshold" in reasons["non_COVID (2).png"]

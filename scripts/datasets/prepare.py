@@ -40,8 +40,9 @@ def prepare(
 ) -> None:
     """Write films and masks of one data set into `manifest.csv` of a folder; the sets that it has already stay.
 
-    Run again after an interruption, it goes on: the manifest is replaced as a whole at the end. `duplicates.csv` beside
-    it lists copies among all of its images, `left_out.csv` every file that is not in it, with the reason.
+    The manifest is replaced as a whole at the end; until then it and all that it lists stay as they are. Run again
+    after an interruption, the command goes on. `duplicates.csv` beside the manifest lists copies among all of its
+    images, `left_out.csv` every file that is not in it, with the reason.
 
     Args:
         layout: file of `read_layout`.
@@ -65,8 +66,9 @@ def prepare(
     out, organs = Path(dataset_dir), list(organs or ())
     paths = {name: out / f"{name}.csv" for name in ("manifest", "duplicates", "left_out")}
     found = find_films(declared, source, organs, keep_parts, without=[out / "prepared", *paths.values()])
+    writer = Writer(declared, found, out, organs, threshold)
     try:
-        new, sources, left_out = usable(Writer(declared, found, out, organs, threshold), num_workers)
+        new, sources, left_out = usable(writer, num_workers)
         rows = replaced(read_rows(paths["manifest"]), declared.dataset, new)
         store = Fingerprints(out, out / "prepared" / "fingerprints.npz")
         failed = store.update([row["image"] for row in rows], num_workers)
@@ -91,6 +93,7 @@ def prepare(
         )
         write_rows(paths["duplicates"], pairs, PAIR_COLUMNS)
         write_rows(paths["manifest"], rows, COLUMNS)
+        writer.remove_others(rows)
     except OSError as error:
         raise BundleError(f"{error.filename or out}: {error.strerror}; run the same command again then") from error
     report(rows, pairs, listed, declared.dataset, paths)
