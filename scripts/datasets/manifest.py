@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from ..errors import BundleError
@@ -28,13 +29,20 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def write_rows(path: Path, rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:
-    """Write a CSV file with these columns and all further ones of the rows, in one piece."""
-    names = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
-    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+def write_tables(tables: Mapping[Path, tuple[Sequence[Mapping[str, object]], Sequence[str]]]) -> None:
+    """Write CSV files, path -> (rows, columns), with all further columns of the rows. The first one is replaced last.
+
+    Raises:
+        BundleError: the disk is full; the old ones are whole, since none is replaced before all are written.
+    """
+    with ExitStack() as stack:
+        for path, (rows, columns) in tables.items():
+            names = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
+            partial = stack.enter_context(replacing(path))
+            with partial.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, names, restval="")
+                writer.writeheader()
+                writer.writerows(rows)
 
 
 def replaced(rows: Sequence[Mapping], dataset: str, new: Sequence[Mapping]) -> list[dict]:

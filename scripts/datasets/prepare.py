@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,16 +11,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..errors import BundleError
+from ..files import check_writable, is_full
 from .duplicates import Copy, contradicting, find_copies, group
 from .fingerprints import Fingerprints
 from .folders import Film, Found, find_films
 from .layouts import read_layout
-from .manifest import COLUMNS, read_rows, replaced, write_rows
+from .manifest import COLUMNS, read_rows, replaced, write_tables
 from .writer import Writer
 
 LEFT_OUT_COLUMNS = ("dataset", "file", "reason")
 PAIR_COLUMNS = ("first", "second", "first_dataset", "second_dataset", "kind", "distance", "correlation", "group")
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing more can be written
 Rows = list[dict[str, str]]
 log = logging.getLogger("prepare")
 
@@ -57,14 +56,15 @@ def prepare(
         num_workers: threads.
 
     Raises:
-        BundleError: a layout, folder or table that is wrong, nothing that can be used, copies in different parts, or a
-            full disk.
+        BundleError: a layout, setting, folder or table that is wrong, nothing that can be used, copies in different
+            parts, or a disk that is full or read-only.
     """
     declared = read_layout(layout)
     if source is None:
         raise BundleError(f"pass --source, the folder of {declared.dataset}; another data set: --layout NAME")
     out, organs = Path(dataset_dir), list(organs or ())
     paths = {name: out / f"{name}.csv" for name in ("manifest", "duplicates", "left_out")}
+    check_writable([out, out / "prepared"])
     found = find_films(declared, source, organs, keep_parts, without=[out / "prepared", *paths.values()])
     writer = Writer(declared, found, out, organs, threshold)
     try:
@@ -88,31 +88,35 @@ def prepare(
         listed = [dict(zip(LEFT_OUT_COLUMNS, map(str, entry))) for entry in listed]
         if not any(row.get("dataset") == declared.dataset for row in rows):
             raise BundleError(f"{source}: no film can be used; {listed[-1]['file']}: {listed[-1]['reason']}")
-        write_rows(
-            paths["left_out"], replaced(read_rows(paths["left_out"]), declared.dataset, listed), LEFT_OUT_COLUMNS
+        write_tables(
+            {
+                paths["manifest"]: (rows, COLUMNS),
+                paths["duplicates"]: (pairs, PAIR_COLUMNS),
+                paths["left_out"]: (replaced(read_rows(paths["left_out"]), declared.dataset, listed), LEFT_OUT_COLUMNS),
+            }
         )
-        write_rows(paths["duplicates"], pairs, PAIR_COLUMNS)
-        write_rows(paths["manifest"], rows, COLUMNS)
         writer.remove_others(rows)
     except OSError as error:
-        raise BundleError(f"{error.filename or out}: {error.strerror}; run the same command again then") from error
+        raise BundleError(f"{error.filename or out}: {error.strerror or error}; mend it and run again") from error
     report(rows, pairs, listed, declared.dataset, paths)
 
 
 def usable(writer: Writer, num_workers: int) -> tuple[Rows, dict[str, Path], list[tuple[Path, str]]]:
-    """Rows of the films that can be used, id -> original file, and (file, reason) of all else that the folder holds."""
+    """Rows of the films that can be used, id -> original file, and (file, reason) of all else that the folder holds.
+
+    Raises:
+        BundleError, OSError: the disk takes no more, which is no film's own fault; or the table of masks is wrong.
+    """
     found: Found = writer.found
     runs, left_out, rows, sources = writer.start(), list(found.left_out), [], {}
 
     def row(film: Film) -> dict[str, str] | str:
         try:
             return writer.row(film, runs)
-        except BundleError as error:
-            return str(error)
-        except OSError as error:
-            if error.errno in FULL:
+        except (BundleError, OSError) as error:
+            if is_full(error):
                 raise
-            return f"{error.filename}: {error.strerror}"
+            return f"{error.filename}: {error.strerror}" if getattr(error, "filename", None) else str(error)
 
     with ThreadPoolExecutor(max(1, num_workers)) as pool:
         try:
