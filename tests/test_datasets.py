@@ -481,8 +481,11 @@ def test_film_without_a_row_in_the_table_is_left_out(tmp_path):
     table.write_text("\n".join(line for line in table.read_text().splitlines() if ".1, " not in line))
     assert len(run("siim_acr", tmp_path / "in", tmp_path / "out")) == 2
     assert "has no row in" in next(iter(left_out(tmp_path / "out").values()))
-    table.write_text("ImageId,Runs\n")
-    with pytest.raises(BundleError, match="train-rle.csv: no column 'EncodedPixels'; it has ImageId, Runs"):
+    table.write_text("ImageId,Runs\n1,-1\n")
+    with pytest.raises(BundleError, match="train-rle.csv: no column 'EncodedPixels'; .* it has ImageId, Runs"):
+        run("siim_acr", tmp_path / "in", tmp_path / "out")
+    table.write_text("ImageId, EncodedPixels\n")
+    with pytest.raises(BundleError, match="train-rle.csv: holds no rows of masks"):
         run("siim_acr", tmp_path / "in", tmp_path / "out")
 
 
@@ -523,6 +526,45 @@ def test_film_that_may_not_be_read_is_left_out(tmp_path):
     path = tmp_path / "in/Lung Segmentation Data/Lung Segmentation Data/Train/COVID-19/images/covid_1.png"
     path.chmod(0)
     assert len(run("covid_qu_ex", tmp_path / "in", tmp_path / "out")) == 3
+
+
+def test_names_that_are_no_utf8_are_left_out_by_name(tmp_path):
+    """A file beside the films, and a film, whose name the manifest could not hold."""
+    covid_qu_ex(tmp_path / "in", [300, 301, 302, 303])
+    root = tmp_path / "in" / "Lung Segmentation Data" / "Lung Segmentation Data"
+    (root / os.fsdecode(b"R\xf6ntgen.txt")).write_text("x")
+    for folder in ("images", "lung masks"):
+        path = root / "Train" / "COVID-19" / folder / "covid_1.png"
+        path.rename(path.with_name(os.fsdecode(b"covid_\xe9.png")))
+    for _ in range(2):  # the list is read again
+        assert len(run("covid_qu_ex", tmp_path / "in", tmp_path / "out")) == 3
+        reasons = left_out(tmp_path / "out")
+        assert reasons[r"R\xf6ntgen.txt"] == "fits no pattern"
+        assert r"is no UTF-8; rename the file" in reasons[r"covid_\xe9.png"]
+        assert len(load_datalist(tmp_path / "out")) == 3
+
+
+def test_folder_that_may_not_be_read_is_not_passed_over(tmp_path, monkeypatch):
+    covid_qu_ex(tmp_path / "in", [300, 301, 302])
+
+    def refused(folder):
+        if "Val" in str(folder):
+            raise PermissionError(13, "Permission denied", folder)
+        return scandir(folder)
+
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(BundleError, match=r"Val.*: cannot be read \(Permission denied\)"):
+        run("covid_qu_ex", tmp_path / "in", tmp_path / "out")
+
+
+def test_manifest_without_ids_gets_those_that_training_gives(tmp_path):
+    covid_qu_ex(tmp_path / "in", [300, 301, 302])
+    save(tmp_path / "out" / "mine.png", film(340, 100))
+    save(tmp_path / "out" / "mask.png", data_sets.lungs(340, 100))
+    (tmp_path / "out" / "manifest.csv").write_text("image,mask\nmine.png,mask.png\n")
+    assert load_datalist(tmp_path / "out")[0]["id"] == "mine"
+    assert run("covid_qu_ex", tmp_path / "in", tmp_path / "out")[0]["id"] == "mine"
 
 
 # Layout files

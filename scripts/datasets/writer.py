@@ -19,6 +19,7 @@ from ..files import remove_partials, replacing
 from . import conversion
 from .folders import Film, Found
 from .layouts import Layout
+from .manifest import printable
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Writer:
         """The manifest's row of a film, whose files then lie in place.
 
         Raises:
-            BundleError: image or mask cannot be used.
+            BundleError: image or mask cannot be used, or the manifest cannot name them.
         """
         image = self.image(film)
         mask = self.mask(film, read_size(image), runs)
@@ -75,7 +76,7 @@ class Writer:
             patient = f"{self.layout.dataset}_{read_header(film.image).get('PatientID') or film.key}"
         if self.layout.mask_table is not None:
             finding = finding or (self.layout.target if runs[film.key] else "none")
-        return {
+        row = {
             "image": self.relative(image),
             "mask": self.relative(mask),
             "id": film.id,
@@ -85,6 +86,10 @@ class Writer:
             "finding": finding,
             "target": self.layout.target,
         }
+        for column, value in row.items():
+            if value != printable(value):
+                raise BundleError(f"{film.image}: its {column} {printable(value)} is no UTF-8; rename the file")
+        return row
 
     def image(self, film: Film) -> Path:
         """The film as a file that training reads."""
