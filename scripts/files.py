@@ -7,13 +7,19 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import BundleError
 
 TEXT = {"encoding": "utf-8", "errors": "surrogateescape"}  # tables hold names of files, which may be any bytes
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# A disk that takes no more: what is said, and what to do
+FULL = {
+    errno.ENOSPC: ("no space left on the disk", "make room"),
+    errno.EDQUOT: ("no space left in the quota", "make room"),
+    errno.EFBIG: ("larger than a file may be on this disk", "take another"),
+    errno.EROFS: ("the disk is read-only", "make it writable"),
+}
 
 
 @contextmanager
@@ -23,12 +29,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
     The name beside is unique to the process, so that processes of one run may write the same file.
 
     Raises:
-        BundleError: the disk is full; the file at `path` is as it was.
+        BundleError: the disk is full or read-only; the file at `path` is as it was.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
@@ -37,19 +43,26 @@ def replacing(path: str | Path) -> Iterator[Path]:
     except Exception as error:
         if not is_full(error):
             raise
+        reason, remedy = disk_fault(error)
         state = "the file of that name is whole, as it was" if path.exists() else "there is no file of that name"
-        raise BundleError(f"{path}: not written, no space left on the disk ({state}); make room and resume") from error
+        raise BundleError(f"{path}: not written, {reason} ({state}); {remedy} and resume") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # it is gone, or the disk read-only: what was raised says more
+            partial.unlink()
 
 
 def is_full(error: BaseException | None) -> bool:
-    """Whether a full disk is behind `error`; torch raises errors of its own from it."""
+    """Whether a disk that is full or read-only is behind `error`; torch raises errors of its own from it."""
+    return disk_fault(error) is not None
+
+
+def disk_fault(error: BaseException | None) -> tuple[str, str] | None:
+    """What is wrong with a disk that takes no more, and what to do about it; None if that is not behind `error`."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in FULL:
-            return True
+            return FULL[error.errno]
         error = error.__cause__ or error.__context__
-    return False
+    return None
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,23 +6,17 @@ there.
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
-import pydoc
 import re
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .documents import read_text, read_yaml
 from .errors import BundleError
-
-if TYPE_CHECKING:
-    from monai.bundle import ConfigParser
+from .nested_settings import first_unread, normal
 
 # Options of monai.bundle's run itself; every other option is a setting of the config
 RUN_OPTIONS = ("init_id", "final_id", "meta_file", "logging_file", "tracking", "args_file", "workflow_type")
@@ -116,7 +110,7 @@ def check_settings(typed: Mapping[str, object], files: Sequence[Path]) -> None:
     known = known_settings(files)
     options = (*RUN_OPTIONS, *(TRACKING if typed.get("tracking") else ()))
     for key in typed:
-        first = _normal(key).split("::")[0]  # a + means something in files alone
+        first = normal(key).split("::")[0]  # a + means something in files alone
         if first not in known and first not in options:
             hint = did_you_mean(first, {*known, *RUN_OPTIONS}, "--")
             raise BundleError(f"no setting {first!r} in {_names(files)}{hint}")
@@ -131,7 +125,15 @@ def check_settings(typed: Mapping[str, object], files: Sequence[Path]) -> None:
     for key, value in typed.items():
         check_value(key, value, settings.get(key))
     layers = [(str(file) if file in overlays else None, content) for file, content in contents]
-    check_nested([*layers, ("", typed)], files)
+    unread = first_unread([*layers, ("", typed)])
+    if unread is not None:
+        before = f"{unread.place}::" if unread.source else f"--{unread.place}::"
+        hint = did_you_mean(unread.name, unread.names, before)
+        raise BundleError(
+            f"{unread.source}: no config reads {unread.id!r}{hint}"
+            if unread.source
+            else f"no setting {unread.id!r} in {_names(files)}{hint}"
+        )
 
 
 def known_settings(files: Sequence[Path]) -> set[str]:
@@ -147,101 +149,6 @@ def check_overlay(file: Path, content: Mapping[str, object], first: Path) -> Non
     for key in map(top_level, content):
         if key not in known:
             raise BundleError(f"{file}: no config reads {key!r}{did_you_mean(key, known)}")
-
-
-def check_nested(layers: Sequence[tuple[str | None, Mapping[str, object]]], files: Sequence[Path]) -> None:
-    """Raise `BundleError` if a nested id is new where it stands, and nothing reads it there.
-
-    Args:
-        layers: contents of configs, overlays on them and the command line in the order in which they are merged, each
-            with the name of its file, "" for the command line, or None for what is not checked.
-        files: the configs.
-    """
-    checked = [key for source, content in layers if source is not None for key in content]
-    if not any(key.startswith("+") or "::" in _normal(key) for key in checked):
-        return
-    from monai.bundle import ConfigParser
-    from monai.bundle.utils import merge_kv
-
-    config, new = ConfigParser({}), {}
-    for source, content in layers:
-        for key, value in deepcopy(dict(content)).items():
-            key = _normal(key)
-            merged = key.startswith("+") and isinstance(value, Mapping)
-            ids = [f"{key[1:]}::{name}" for name in value] if merged else [key.lstrip("+")]
-            if source is not None:
-                new |= {id: source for id in ids if "::" in id and id not in config}
-            try:
-                merge_kv(config, key, value)
-            except (KeyError, IndexError, TypeError, ValueError):  # its place is not there: MONAI refuses it as well
-                pass
-    references = referred(config.get())
-    for id, source in new.items():
-        if any(f"{reference}::".startswith(f"{id}::") for reference in references):
-            continue
-        place, _, name = id.rpartition("::")
-        while place not in config:
-            place, _, name = place.rpartition("::")
-        names = names_read(place, config, references, new)
-        if names is not None and name not in names:
-            hint = did_you_mean(name, names, f"{'' if source else '--'}{place}::")
-            raise BundleError(
-                f"{source}: no config reads {id!r}{hint}" if source else f"no setting {id!r} in {_names(files)}{hint}"
-            )
-
-
-def referred(config: object) -> set[str]:
-    """The ids that a config refers to."""
-    from monai.bundle import ConfigParser, ReferenceResolver
-
-    found, seen, rest = set(), set(), [("", config)]
-    while rest:
-        place, value = rest.pop()
-        if isinstance(value, (dict, list)) and id(value) not in seen:  # an anchor may stand in itself
-            seen.add(id(value))
-            rest += [(below, entry) for _, below, entry in ReferenceResolver.iter_subconfigs(place, value)]
-        elif isinstance(value, str) and value.startswith(("$", "@", "%")):
-            try:
-                value = ConfigParser.resolve_relative_ids(place, value)
-            except ValueError:  # leads out of the config
-                continue
-            found |= {value[1:]} if value.startswith("%") else set(ReferenceResolver.match_refs_pattern(value))
-    return found
-
-
-def names_read(place: str, config: ConfigParser, references: Collection[str], new: Collection[str]) -> set[str] | None:
-    """Names that are read below an id; None if anything is, or nobody knows.
-
-    Args:
-        place: in `config`.
-        references: see `referred`.
-        new: ids that `config` has only because somebody typed them.
-    """
-    holder = config[place]
-    if not isinstance(holder, Mapping):  # a value, or a list without that index
-        return set()
-    if "_target_" in holder:
-        return arguments(holder["_target_"])
-    parts = place.split("::")
-    above = ["::".join(parts[: count + 1]) for count in range(len(parts))]
-    whole = any(id in references or "_target_" in config[id] for id in above)
-    if whole or not any(reference.startswith(f"{place}::") for reference in references):
-        return None  # handed to something that knows what to do with all that it holds
-    return {str(name) for name in holder if f"{place}::{name}" not in new}
-
-
-def arguments(target: object) -> set[str] | None:
-    """Names that a component of this `_target_` may hold; None if it takes any, or cannot be found."""
-    from monai.bundle.config_item import ConfigComponent
-
-    try:
-        component = ConfigComponent({"_target_": target})
-        taken = inspect.signature(pydoc.locate(component.resolve_module_name())).parameters.values()
-    except (AttributeError, TypeError, ValueError, pydoc.ErrorDuringImport):
-        return None
-    if any(argument.kind is argument.VAR_KEYWORD for argument in taken):
-        return None
-    return {*ConfigComponent.non_arg_keys, "_debug_", *(argument.name for argument in taken)}
 
 
 def check_value(key: str, value: object, default: object, source: object = "command line") -> None:
@@ -264,16 +171,12 @@ def check_value(key: str, value: object, default: object, source: object = "comm
 
 def top_level(key: str) -> str:
     """The outermost part of an id as a config, an overlay or the command line writes it."""
-    return _normal(key).lstrip("+").split("::")[0]
+    return normal(key).lstrip("+").split("::")[0]
 
 
 def did_you_mean(key: str, known: Iterable[str], before: str = "") -> str:
     """The nearest of `known` as the end of a message, or ""."""
     return "".join(f"; did you mean {before}{name}?" for name in get_close_matches(str(key), sorted(known), n=1))
-
-
-def _normal(key: str) -> str:
-    return key.replace("#", "::")
 
 
 def _expression(value: object) -> bool:

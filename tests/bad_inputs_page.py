@@ -20,6 +20,7 @@ TITLES = {
     "folders": "Folders, boxes and tables",
     "weights": "Weights and artefacts",
     "settings": "Settings that the parts refuse",
+    "prepare": "Published data sets to prepare",
     "typed": "What is typed",
 }
 
@@ -27,6 +28,7 @@ TITLES = {
 def said(message: str, folder: Path) -> str:
     """`message` without what differs from run to run, as a cell of a table."""
     message = message.replace(str(folder), "...").replace(f"{ROOT}/", "").replace("|", "\\|")
+    message = re.sub(r"_[0-9a-f]{12}(?=\.png)", "_...", message)
     return re.sub(r"(\w)\1{40,}", r"\1\1\1...", message)
 
 

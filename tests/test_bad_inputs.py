@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import bad_downloads  # noqa: F401, registers its builders
 import pytest
 import torch
 import yaml
@@ -38,6 +39,7 @@ COMMANDS = {
         {"image_size": 64, "window_size": 4, "rank": 6, "target_rank": 3, "epochs": 1, "qat_epochs": 1},
     ),
     "evaluate": ("evaluating", "evaluate.yaml", {}),
+    "prepare": ("prepare", "prepare.yaml", {}),
 }
 GOOD = ("first.png", "last.png")
 
@@ -151,6 +153,8 @@ def case(row: Mapping, folder: Path) -> tuple[list[str], str, dict]:
         paths |= {"model_dir": str(folder / "models"), "base_weights": str(ROOT / "models" / "sam_vit_ti_phantom.pt")}
     elif row["command"] == "evaluate":
         paths["split_record"] = str(folder / "models" / "split.json")
+    elif row["command"] == "prepare":
+        paths = {"source": str(folder / "data"), "dataset_dir": str(folder / "out")}
     given = DATA[row["input"]](folder) or {}
     files = [config, *row.get("overlays", ()), *filter(None, [given.pop("overlay", None)])]
     typed = {key: filled(value, folder) for key, value in row.get("settings", {}).items()}
@@ -214,7 +218,8 @@ def kept(row: Mapping, folder: Path, before: Mapping[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "row", [row for row in rows("data", "folders", "weights", "settings") if row.values[0].get("shell") != "only"]
+    "row",
+    [row for row in rows("data", "folders", "weights", "settings", "prepare") if row.values[0].get("shell") != "only"],
 )
 def test_command(row, folder):
     found = message_of(row, folder)

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -28,6 +29,7 @@ ROOT = Path(__file__).parents[1]
 LAYOUTS = ROOT / "configs" / "layouts"
 COPIES = {"distance": 8, "correlation": 0.97}
 THIRDS = {"train": 0.34, "validation": 0.33, "test": 0.33}
+RAW = {"height": 3, "width": 3, "dtype": ">u2", "bits": 12}
 LOAD = Compose([LoadRadiographd(["image", "label"]), MaskChannelsd("label")])
 
 
@@ -42,6 +44,11 @@ def left_out(out):
 
 def state(folder):
     return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def kept(folder):
+    """All but the fingerprints, which are made again where they lack."""
+    return {path: content for path, content in state(folder).items() if path.name != "fingerprints.npz"}
 
 
 # From every layout to tensors
@@ -183,10 +190,7 @@ def test_files_below_the_folder_stay_where_they_are(tmp_path):
     covid_qu_ex(tmp_path / "downloads", list(range(300, 306)))
     rows = run("covid_qu_ex", tmp_path / "downloads", tmp_path)
     assert all(row["image"].startswith("downloads/") and row["mask"].startswith("downloads/") for row in rows)
-    assert {path.name for path in (tmp_path / "prepared").rglob("*") if path.is_file()} == {
-        "fingerprints.npz",
-        "recipe.json",
-    }
+    assert [path.name for path in (tmp_path / "prepared").rglob("*") if path.is_file()] == ["fingerprints.npz"]
 
 
 def test_folder_may_move_with_its_manifest(tmp_path):
@@ -233,15 +237,108 @@ def test_changed_mask_is_converted_again(tmp_path):
     before = (tmp_path / "out" / row["mask"]).read_bytes()
     time.sleep(0.01)
     save(tmp_path / "in" / "COVID-19_Radiography_Dataset" / "COVID" / "masks" / "COVID-1.png", np.eye(256) > 0, "RGB")
-    run("covid19_radiography", tmp_path / "in", tmp_path / "out")
-    assert (tmp_path / "out" / row["mask"]).read_bytes() != before
+    changed = run("covid19_radiography", tmp_path / "in", tmp_path / "out")[0]
+    assert (tmp_path / "out" / changed["mask"]).read_bytes() != before
+    assert changed["image"] == row["image"] and not (tmp_path / "out" / row["mask"]).exists()
 
 
 def test_other_organs_replace_what_was_written(tmp_path):
     data_sets.jsrt_scr(tmp_path / "in", [300])
-    (row,) = run("jsrt_scr", tmp_path / "in", tmp_path / "out")
-    run("jsrt_scr", tmp_path / "in", tmp_path / "out", organs=["heart"])
+    (first,) = run("jsrt_scr", tmp_path / "in", tmp_path / "out")
+    (row,) = run("jsrt_scr", tmp_path / "in", tmp_path / "out", organs=["heart"])
     assert set(np.unique(np.asarray(Image.open(tmp_path / "out" / row["mask"])))) == {0, 1}
+    assert not (tmp_path / "out" / first["mask"]).exists() and row["image"] == first["image"]
+
+
+def blurred(folder, seeds):
+    """Films whose masks are masks with a threshold only."""
+    covid_qu_ex(folder, seeds)
+    for path in folder.rglob("lung masks/*.png"):
+        with Image.open(path) as image:
+            image.reduce(2).resize((256, 256), Image.Resampling.BILINEAR).save(path)
+
+
+def test_refused_run_leaves_the_manifest_and_all_that_it_lists(tmp_path):
+    blurred(tmp_path / "in", [300, 301, 302])
+    rows = run("covid_qu_ex", tmp_path / "in", tmp_path / "out", threshold=127)
+    before = kept(tmp_path / "out")
+    with pytest.raises(BundleError, match="no film can be used; .* pass --threshold"):
+        run("covid_qu_ex", tmp_path / "in", tmp_path / "out")
+    assert before.items() <= kept(tmp_path / "out").items()
+    assert len(load_datalist(tmp_path / "out")) == 3
+    # What the refused run wrote is gone with the next one that is done, and that writes nothing again
+    assert run("covid_qu_ex", tmp_path / "in", tmp_path / "out", threshold=127) == rows
+    assert kept(tmp_path / "out").keys() == before.keys()
+
+
+def test_damaged_source_leaves_what_the_manifest_lists(tmp_path):
+    covid_qu_ex(tmp_path / "in", [300, 301, 302])
+    run("covid_qu_ex", tmp_path / "in", tmp_path / "out")
+    before = kept(tmp_path / "out")
+    for path in (tmp_path / "in").rglob("images/*.png"):
+        path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(BundleError, match="no film can be used; .* cannot be read as an image"):
+        run("covid_qu_ex", tmp_path / "in", tmp_path / "out")
+    assert before.items() <= kept(tmp_path / "out").items()
+
+
+def test_another_source_leaves_what_the_manifest_lists_until_it_is_done(tmp_path):
+    covid_qu_ex(tmp_path / "a", [300, 301, 302])
+    time.sleep(0.01)
+    blurred(tmp_path / "b", [310, 311, 312])  # newer files of the same names
+    run("covid_qu_ex", tmp_path / "a", tmp_path / "out")
+    before = kept(tmp_path / "out")
+    with pytest.raises(BundleError, match="no film can be used"):
+        run("covid_qu_ex", tmp_path / "b", tmp_path / "out")
+    assert before.items() <= kept(tmp_path / "out").items()
+
+
+def test_interrupted_run_with_other_settings_leaves_what_the_manifest_lists_and_goes_on(tmp_path, monkeypatch):
+    from scripts.datasets import conversion
+
+    data_sets.jsrt_scr(tmp_path / "in", [300, 301])
+    run("jsrt_scr", tmp_path / "in", tmp_path / "out")
+    before, written, write_png = kept(tmp_path / "out"), [], conversion.write_png
+
+    def killed(path, array):
+        if len(written) == 1:
+            raise KeyboardInterrupt
+        written.append(path)
+        write_png(path, array)
+
+    monkeypatch.setattr(conversion, "write_png", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run("jsrt_scr", tmp_path / "in", tmp_path / "out", organs=["heart"], num_workers=1)
+    assert before.items() <= kept(tmp_path / "out").items()
+    assert len(load_datalist(tmp_path / "out")) == 2
+    times = {path: path.stat().st_mtime_ns for path in written}
+    monkeypatch.setattr(conversion, "write_png", write_png)
+    rows = run("jsrt_scr", tmp_path / "in", tmp_path / "out", organs=["heart"])
+    assert times == {path: path.stat().st_mtime_ns for path in written}
+    files = {path.relative_to(tmp_path / "out").as_posix() for path in state(tmp_path / "out" / "prepared" / "jsrt")}
+    assert files == {row[column] for row in rows for column in ("image", "mask")}
+
+
+def test_rows_under_another_name_keep_their_files(tmp_path):
+    data_sets.jsrt_scr(tmp_path / "in", [300])
+    (row,) = run("jsrt_scr", tmp_path / "in", tmp_path / "out")
+    path = tmp_path / "out" / "manifest.csv"
+    path.write_text(path.read_text().replace(",jsrt,", ",lungs,").replace(",jsrt_JPCLN001,", ",mine,", 1))
+    rows = run("jsrt_scr", tmp_path / "in", tmp_path / "out", organs=["heart"])
+    assert [row["dataset"] for row in rows] == ["lungs", "jsrt"]
+    assert (tmp_path / "out" / row["mask"]).is_file() and len(load_datalist(tmp_path / "out")) == 2
+
+
+def test_halves_that_a_killed_process_left_are_removed(tmp_path):
+    covid_qu_ex(tmp_path / "in", [300, 301, 302])
+    row, *_ = run("covid_qu_ex", tmp_path / "in", tmp_path / "out")
+    process = subprocess.Popen(["true"])
+    process.wait()
+    halves = [tmp_path / "out" / f"{name}.{process.pid}.partial" for name in ("manifest.csv", row["mask"])]
+    for half in halves:
+        half.write_bytes(b"half")
+    run("covid_qu_ex", tmp_path / "in", tmp_path / "out")
+    assert not any(half.exists() for half in halves)
 
 
 def test_second_data_set_is_added_and_the_same_one_replaced(tmp_path):
@@ -358,7 +455,7 @@ def test_what_cannot_be_used_is_counted_and_named(tmp_path, caplog):
     assert len(rows) == 4
     reasons = left_out(tmp_path / "out")
     assert reasons["covid_1.png"] == "no mask of lungs"
-    assert "covid_4.png: cannot be read as an image" in reasons["covid_4.png"]  # of its copy
+    assert re.search(r"covid_4_\w+.png: cannot be read as an image", reasons["covid_4.png"])  # of its copy
     assert "mask is 100 x 100 pixels but its film is 256 x 256" in reasons["covid_7.png"]
     assert reasons["readme.txt"] == "fits no pattern" and reasons["covid_99.png"] == "mask without film"
     assert "mask holds the values 0, " in reasons["non_COVID (2).png"] and "--threshold" in reasons["non_COVID (2).png"]
@@ -384,8 +481,11 @@ def test_film_without_a_row_in_the_table_is_left_out(tmp_path):
     table.write_text("\n".join(line for line in table.read_text().splitlines() if ".1, " not in line))
     assert len(run("siim_acr", tmp_path / "in", tmp_path / "out")) == 2
     assert "has no row in" in next(iter(left_out(tmp_path / "out").values()))
-    table.write_text("ImageId,Runs\n")
-    with pytest.raises(BundleError, match="train-rle.csv: no column 'EncodedPixels'; it has ImageId, Runs"):
+    table.write_text("ImageId,Runs\n1,-1\n")
+    with pytest.raises(BundleError, match="train-rle.csv: no column 'EncodedPixels'; .* it has ImageId, Runs"):
+        run("siim_acr", tmp_path / "in", tmp_path / "out")
+    table.write_text("ImageId, EncodedPixels\n")
+    with pytest.raises(BundleError, match="train-rle.csv: holds no rows of masks"):
         run("siim_acr", tmp_path / "in", tmp_path / "out")
 
 
@@ -428,6 +528,45 @@ def test_film_that_may_not_be_read_is_left_out(tmp_path):
     assert len(run("covid_qu_ex", tmp_path / "in", tmp_path / "out")) == 3
 
 
+def test_names_that_are_no_utf8_are_left_out_by_name(tmp_path):
+    """A file beside the films, and a film, whose name the manifest could not hold."""
+    covid_qu_ex(tmp_path / "in", [300, 301, 302, 303])
+    root = tmp_path / "in" / "Lung Segmentation Data" / "Lung Segmentation Data"
+    (root / os.fsdecode(b"R\xf6ntgen.txt")).write_text("x")
+    for folder in ("images", "lung masks"):
+        path = root / "Train" / "COVID-19" / folder / "covid_1.png"
+        path.rename(path.with_name(os.fsdecode(b"covid_\xe9.png")))
+    for _ in range(2):  # the list is read again
+        assert len(run("covid_qu_ex", tmp_path / "in", tmp_path / "out")) == 3
+        reasons = left_out(tmp_path / "out")
+        assert reasons[r"R\xf6ntgen.txt"] == "fits no pattern"
+        assert r"is no UTF-8; rename the file" in reasons[r"covid_\xe9.png"]
+        assert len(load_datalist(tmp_path / "out")) == 3
+
+
+def test_folder_that_may_not_be_read_is_not_passed_over(tmp_path, monkeypatch):
+    covid_qu_ex(tmp_path / "in", [300, 301, 302])
+
+    def refused(folder):
+        if "Val" in str(folder):
+            raise PermissionError(13, "Permission denied", folder)
+        return scandir(folder)
+
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(BundleError, match=r"Val.*: cannot be read \(Permission denied\)"):
+        run("covid_qu_ex", tmp_path / "in", tmp_path / "out")
+
+
+def test_manifest_without_ids_gets_those_that_training_gives(tmp_path):
+    covid_qu_ex(tmp_path / "in", [300, 301, 302])
+    save(tmp_path / "out" / "mine.png", film(340, 100))
+    save(tmp_path / "out" / "mask.png", data_sets.lungs(340, 100))
+    (tmp_path / "out" / "manifest.csv").write_text("image,mask\nmine.png,mask.png\n")
+    assert load_datalist(tmp_path / "out")[0]["id"] == "mine"
+    assert run("covid_qu_ex", tmp_path / "in", tmp_path / "out")[0]["id"] == "mine"
+
+
 # Layout files
 
 
@@ -443,7 +582,23 @@ def test_film_that_may_not_be_read_is_left_out(tmp_path):
         ({"images": {"pattern": "(?P<id>a)(?P<sex>b)"}}, "groups of images may be id, patient, part and finding"),
         ({"masks": {"lungs": "(?P<id>.)(?P<part>.)"}}, "none that the pattern of images lacks"),
         ({"masks": {}}, "either masks or a mask_table"),
-        ({"images": {"pattern": "(?P<id>.)", "raw": {"height": 3}}}, "missing"),
+        ({"images": {"pattern": "(?P<id>.)", "raw": {"height": 3}}}, "no width of raw"),
+        ({"images": {"pattern": "(?P<id>.)", "raw": {**RAW, "colour": 1}}}, "unknown key 'colour' of raw"),
+        ({"images": {"pattern": "(?P<id>.)", "raw": {**RAW, "height": "3"}}}, "height of raw takes a whole number"),
+        ({"images": {"pattern": "(?P<id>.)", "raw": {**RAW, "dtype": "words"}}}, "dtype of raw must be one of u1, <u2"),
+        ({"images": {"pattern": "(?P<id>.)", "raw": {**RAW, "bits": 17}}}, "got '>u2' and 17"),
+        ({"images": {"pattern": "(?P<id>.)", "raw": [3, 3]}}, "raw takes keys with values"),
+        ({"images": {"pattern": "(?P<id>.)", "parts": None}}, "parts takes names with text"),
+        ({"images": "(?P<id>.)"}, "images with a pattern"),
+        ({"images": {"pattern": None}}, "images takes text"),
+        ({"dataset": 5}, "dataset takes text, .*, got 5"),
+        ({"dataset": "../a"}, "dataset must be a name that a folder can have"),
+        ({"masks": ["(?P<id>.)"]}, "masks takes names with text"),
+        ({"findings": {False: "normal"}}, "findings takes names with text each, in quotes .*, got {False: 'normal'}"),
+        ({"ignored": "readme"}, "ignored takes a list of text"),
+        ({"resize_masks": "no, thanks"}, "resize_masks takes true or false"),
+        ({"masks": {}, "mask_table": {"id": "a"}}, "no pattern of mask_table"),
+        ({5: "x"}, "unknown key 5"),
     ],
 )
 def test_layout_that_is_wrong_is_refused(tmp_path, change, message):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ..data.loading import LoadRadiographd, first_line, to_gray
+from ..documents import check_head, read_table
 from ..errors import BundleError
 from ..files import replacing
 from .layouts import MaskTable, RawFormat
@@ -117,19 +117,18 @@ def read_runs(path: str | Path, table: MaskTable) -> dict[str, list[str]]:
     """Rows of a run-length table by image; a row that says `none` leaves its image without runs.
 
     Raises:
-        BundleError: a column is missing.
+        BundleError: see `read_table`; or there is no row.
     """
     found: dict[str, list[str]] = defaultdict(list)
-    with Path(path).open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, skipinitialspace=True)
-        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-        missing = {table.id, table.runs} - set(reader.fieldnames)
-        if missing:
-            raise BundleError(f"{path}: no column {sorted(missing)[0]!r}; it has {', '.join(reader.fieldnames)}")
-        for row in reader:
-            runs = found[row[table.id].strip()]
-            if (text := (row[table.runs] or "").strip()) != table.none:
-                runs.append(text)
+    # Kaggle's tables have a space after the comma
+    rows = [{name.strip(): text.strip() for name, text in row.items()} for _, row in read_table(path, ())]
+    if not rows:
+        raise BundleError(f"{path}: holds no rows of masks")
+    check_head(path, list(rows[0]), (table.id, table.runs))
+    for row in rows:
+        runs = found[row[table.id]]
+        if row[table.runs] != table.none:
+            runs.append(row[table.runs])
     return dict(found)
 
 

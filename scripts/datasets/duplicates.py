@@ -38,6 +38,14 @@ class Copy:
     identical: bool
 
 
+def check_bounds(distance: int, correlation: float) -> None:
+    """Raise `BundleError` unless these can say what counts as a copy."""
+    if not 0 <= distance < BITS // 2 or not 0 < correlation <= 1:
+        raise BundleError(
+            f"distance must lie in 0..{BITS // 2 - 1} and correlation in 0..1, got {distance}, {correlation}"
+        )
+
+
 def find_copies(fingerprints: Sequence[Fingerprint], distance: int, correlation: float) -> list[Copy]:
     """Every pair of equal values, or whose hashes differ in `distance` bits at most and whose thumbnails correlate.
 
@@ -47,11 +55,11 @@ def find_copies(fingerprints: Sequence[Fingerprint], distance: int, correlation:
         fingerprints: one an image.
         distance: in bits, 0..31; inverted grays count as well.
         correlation: of ranks, above 0 and up to 1; the least that counts.
+
+    Raises:
+        BundleError: see `check_bounds`.
     """
-    if not 0 <= distance < BITS // 2 or not 0 < correlation <= 1:
-        raise BundleError(
-            f"distance must lie in 0..{BITS // 2 - 1} and correlation in 0..1, got {distance}, {correlation}"
-        )
+    check_bounds(distance, correlation)
     if len(fingerprints) < 2:
         return []
     hashes = np.array([entry.hash for entry in fingerprints], dtype=np.uint64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +36,10 @@ class Film:
 
 @dataclass(frozen=True)
 class Found:
-    """What a folder holds: films with masks, the table of masks if there is one, and (file, reason) of the rest."""
+    """What the folder `root` holds: films with masks, the table of masks if there is one, and (file, reason) of all
+    else."""
 
+    root: Path
     films: list[Film]
     table: Path | None
     left_out: list[tuple[Path, str]]
@@ -56,12 +58,12 @@ def find_films(
         without: files and folders that are no part of the data set.
 
     Raises:
-        BundleError: no such folder, or a pattern that matches nothing.
+        BundleError: no such folder, one that may not be read, or a pattern that matches nothing.
     """
     root = Path(root)
     if not root.is_dir():
         raise BundleError(f"{root}: no such folder; pass --source")
-    paths = list(_files(root, {Path(path).resolve() for path in without}))
+    paths = list(_files(root, {os.path.realpath(path) for path in without}))
     left_out: list[tuple[Path, str]] = []
     images, rest = _matched(layout.images, paths, root, "image", layout)
     masks: dict[str, dict[re.Match, Path]] = {}
@@ -81,7 +83,7 @@ def find_films(
     if not films:
         reason = f"; {left_out[0][0]}: {left_out[0][1]}" if left_out else ""
         raise BundleError(f"{root}: no film with its masks by the layout {layout.name}{reason}")
-    return Found(films, table, left_out)
+    return Found(root, films, table, left_out)
 
 
 def fits(path: Path, root: Path, pattern: re.Pattern) -> re.Match | None:
@@ -89,14 +91,18 @@ def fits(path: Path, root: Path, pattern: re.Pattern) -> re.Match | None:
     return pattern.fullmatch(path.relative_to(root).as_posix())
 
 
-def _files(root: Path, without: set[Path]):
+def _files(root: Path, without: set[str]) -> Iterator[Path]:
     """Files below `root` in a fixed order; what begins with a dot belongs to the system."""
-    for folder, names, files in os.walk(root):
-        here = Path(folder)
-        names[:] = sorted(name for name in names if not name.startswith(".") and (here / name).resolve() not in without)
-        for name in sorted(files):
-            if not name.startswith(".") and (here / name).resolve() not in without:
-                yield here / name
+
+    def refuse(error: OSError) -> None:
+        raise BundleError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+    def belongs(folder: str, name: str) -> bool:
+        return not name.startswith(".") and os.path.realpath(os.path.join(folder, name)) not in without
+
+    for folder, names, files in os.walk(root, onerror=refuse):
+        names[:] = sorted(name for name in names if belongs(folder, name))
+        yield from (Path(folder, name) for name in sorted(files) if belongs(folder, name))
 
 
 def _matched(pattern: re.Pattern, paths: list[Path], root: Path, kind: str, layout: Layout):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import logging
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,16 +12,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..errors import BundleError
-from .duplicates import Copy, contradicting, find_copies, group
+from ..files import check_writable, is_full
+from .duplicates import Copy, check_bounds, contradicting, find_copies, group
 from .fingerprints import Fingerprints
 from .folders import Film, Found, find_films
 from .layouts import read_layout
-from .manifest import COLUMNS, read_rows, replaced, write_rows
+from .manifest import COLUMNS, printable, read_manifest, read_rows, replaced, write_tables
 from .writer import Writer
 
 LEFT_OUT_COLUMNS = ("dataset", "file", "reason")
 PAIR_COLUMNS = ("first", "second", "first_dataset", "second_dataset", "kind", "distance", "correlation", "group")
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # nothing more can be written
 Rows = list[dict[str, str]]
 log = logging.getLogger("prepare")
 
@@ -40,8 +40,9 @@ def prepare(
 ) -> None:
     """Write films and masks of one data set into `manifest.csv` of a folder; the sets that it has already stay.
 
-    Run again after an interruption, it goes on: the manifest is replaced as a whole at the end. `duplicates.csv` beside
-    it lists copies among all of its images, `left_out.csv` every file that is not in it, with the reason.
+    The manifest is replaced as a whole at the end; until then it and all that it lists stay as they are. Run again
+    after an interruption, the command goes on. `duplicates.csv` beside the manifest lists copies among all of its
+    images, `left_out.csv` every file that is not in it, with the reason.
 
     Args:
         layout: file of `read_layout`.
@@ -56,60 +57,87 @@ def prepare(
         num_workers: threads.
 
     Raises:
-        BundleError: a layout, folder or table that is wrong, nothing that can be used, copies in different parts, or a
-            full disk.
+        BundleError: a layout, setting, folder or table that is wrong, nothing that can be used, copies in different
+            parts, or a disk that is full or read-only.
     """
     declared = read_layout(layout)
     if source is None:
         raise BundleError(f"pass --source, the folder of {declared.dataset}; another data set: --layout NAME")
+    check_settings(source, organs, threshold)
+    check_bounds(distance, correlation)
     out, organs = Path(dataset_dir), list(organs or ())
     paths = {name: out / f"{name}.csv" for name in ("manifest", "duplicates", "left_out")}
+    check_writable([out, out / "prepared"])
+    earlier(paths)  # what is wrong with them is said before the work
     found = find_films(declared, source, organs, keep_parts, without=[out / "prepared", *paths.values()])
+    writer = Writer(declared, found, out, organs, threshold)
     try:
-        new, sources, left_out = usable(Writer(declared, found, out, organs, threshold), num_workers)
-        rows = replaced(read_rows(paths["manifest"]), declared.dataset, new)
+        new, sources, left_out = usable(writer, num_workers)
+        rows, listed = earlier(paths)  # again: another data set may have been added meanwhile
+        rows = replaced(rows, declared.dataset, new)
         store = Fingerprints(out, out / "prepared" / "fingerprints.npz")
         failed = store.update([row["image"] for row in rows], num_workers)
         rows, damaged = without_failed(rows, failed, declared.dataset)
-        store.keep(row["image"] for row in rows)
-        store.save()
         log.info("Comparing %d images", len(rows))
         copies = find_copies([store[row["image"]] for row in rows], distance, correlation)
         for row, name in zip(rows, group([row.get("patient") or row["id"] for row in rows], copies)):
             row["group"] = name
         pairs = described(rows, copies)
         rows, dropped = without_contradictions(rows, drop_contradictions)
-        listed = [(declared.dataset, path, reason) for path, reason in left_out]
-        listed += [
+        gone = [(declared.dataset, path, reason) for path, reason in left_out]
+        gone += [
             (row["dataset"], sources.get(row["id"], out / row["image"]), reason) for row, reason in damaged + dropped
         ]
-        listed = [dict(zip(LEFT_OUT_COLUMNS, map(str, entry))) for entry in listed]
+        gone = [dict(zip(LEFT_OUT_COLUMNS, map(printable, entry))) for entry in gone]
         if not any(row.get("dataset") == declared.dataset for row in rows):
-            raise BundleError(f"{source}: no film can be used; {listed[-1]['file']}: {listed[-1]['reason']}")
-        write_rows(
-            paths["left_out"], replaced(read_rows(paths["left_out"]), declared.dataset, listed), LEFT_OUT_COLUMNS
+            raise BundleError(f"{source}: no film can be used; {gone[-1]['file']}: {gone[-1]['reason']}")
+        store.keep(row["image"] for row in rows)
+        store.save()
+        write_tables(
+            {
+                paths["manifest"]: (rows, COLUMNS),
+                paths["duplicates"]: (pairs, PAIR_COLUMNS),
+                paths["left_out"]: (replaced(listed, declared.dataset, gone), LEFT_OUT_COLUMNS),
+            }
         )
-        write_rows(paths["duplicates"], pairs, PAIR_COLUMNS)
-        write_rows(paths["manifest"], rows, COLUMNS)
+        writer.remove_others(rows)
     except OSError as error:
-        raise BundleError(f"{error.filename or out}: {error.strerror}; run the same command again then") from error
-    report(rows, pairs, listed, declared.dataset, paths)
+        raise BundleError(f"{error.filename or out}: {error.strerror or error}; mend it and run again") from error
+    report(rows, pairs, gone, declared.dataset, paths)
+
+
+def check_settings(source: object, organs: object, threshold: object) -> None:
+    """Raise `BundleError` for a value of the wrong kind; the config, whose own values are null, takes any."""
+    if not isinstance(source, (str, Path)):
+        raise BundleError(f"source takes a folder, got {source!r}; write ./{source} for a path")
+    if organs is not None and not (isinstance(organs, (list, tuple)) and all(isinstance(name, str) for name in organs)):
+        raise BundleError(f"organs takes a list of names such as \"['heart']\", got {organs!r}")
+    number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
+    if threshold is not None and not (number and 0 <= threshold < math.inf):
+        raise BundleError(f"threshold takes a number of at least 0, got {threshold!r}")
+
+
+def earlier(paths: Mapping[str, Path]) -> tuple[Rows, Rows]:
+    """Rows of the manifest and of the list of files left out, as they are."""
+    return read_manifest(paths["manifest"]), read_rows(paths["left_out"], LEFT_OUT_COLUMNS)
 
 
 def usable(writer: Writer, num_workers: int) -> tuple[Rows, dict[str, Path], list[tuple[Path, str]]]:
-    """Rows of the films that can be used, id -> original file, and (file, reason) of all else that the folder holds."""
+    """Rows of the films that can be used, id -> original file, and (file, reason) of all else that the folder holds.
+
+    Raises:
+        BundleError, OSError: the disk takes no more, which is no film's own fault; or the table of masks is wrong.
+    """
     found: Found = writer.found
     runs, left_out, rows, sources = writer.start(), list(found.left_out), [], {}
 
     def row(film: Film) -> dict[str, str] | str:
         try:
             return writer.row(film, runs)
-        except BundleError as error:
-            return str(error)
-        except OSError as error:
-            if error.errno in FULL:
+        except (BundleError, OSError) as error:
+            if is_full(error):
                 raise
-            return f"{error.filename}: {error.strerror}"
+            return f"{error.filename}: {error.strerror}" if getattr(error, "filename", None) else str(error)
 
     with ThreadPoolExecutor(max(1, num_workers)) as pool:
         try:
@@ -140,7 +168,8 @@ def without_failed(rows: Rows, failed: Mapping[str, str], dataset: str) -> tuple
     damaged = [(row, failed[row["image"]]) for row in rows if row["image"] in failed]
     for row, message in damaged:
         if row.get("dataset") != dataset:
-            raise BundleError(f"{message}; prepare {row.get('dataset')} again, or take it out of the manifest")
+            name = row.get("dataset") or "its data set"
+            raise BundleError(f"{message}; prepare {name} again, or take it out of the manifest")
     return [row for row in rows if row["image"] not in failed], damaged
 
 

@@ -12,7 +12,7 @@ from ignite.engine import Engine, Events
 
 from ..data.loading import pixel_spacing
 from ..errors import BundleError
-from ..files import TEXT, is_full, name_below, replacing
+from ..files import TEXT, disk_fault, is_full, name_below, replacing
 from .areas import lung_areas
 
 COLUMNS = (
@@ -131,9 +131,8 @@ class Results:
         except OSError as error:
             if not is_full(error):
                 raise
-            raise BundleError(
-                f"{self.path}: no space left on the disk; make room and run with --resume True"
-            ) from error
+            reason, remedy = disk_fault(error)
+            raise BundleError(f"{self.path}: {reason}; {remedy} and run with --resume True") from error
         self.rows.append(row)
 
     def finish(self) -> None:
