@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -82,13 +84,27 @@ def small_sam(rank: int = 4) -> nn.Module:
     return adapt(build_sam(NARROW, 64), QKV, rank=rank, alpha=8)
 
 
+@contextmanager
+def mounted(disk: Path, options: str) -> Iterator[Callable[[str], None]]:
+    """A file system in memory at `disk`; yields what mounts it again with other options."""
+    disk.mkdir()
+
+    def mount(options: str) -> None:
+        words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk]
+        made = subprocess.run(words, capture_output=True, text=True)
+        if made.returncode and "remount" not in options:
+            pytest.skip(f"no file system can be mounted here: {made.stderr.strip()}")
+        assert made.returncode == 0, made.stderr
+
+    mount(options)
+    try:
+        yield mount
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(tmp_path) -> Iterator[Path]:
     """A file system of 1 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    with mounted(tmp_path / "disk", "size=1m"):
+        yield tmp_path / "disk"

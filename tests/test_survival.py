@@ -5,38 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import data_sets
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, mounted
 from endurance.kill_anywhere import ENVIRONMENT, command, difference, endure, undisturbed
 
 from scripts.datasets import conversion, prepare
 from scripts.datasets.manifest import read_rows
 from scripts.errors import BundleError
-
-
-@contextmanager
-def mounted(disk: Path, options: str) -> Iterator[Callable[[str], None]]:
-    """A file system in memory at `disk`; yields what mounts it again with other options."""
-    disk.mkdir()
-
-    def mount(options: str) -> None:
-        words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk]
-        made = subprocess.run(words, capture_output=True, text=True)
-        if made.returncode and "remount" not in options:
-            pytest.skip(f"no file system can be mounted here: {made.stderr.strip()}")
-        assert made.returncode == 0, made.stderr
-
-    mount(options)
-    try:
-        yield mount
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
 
 
 @pytest.fixture(scope="module")
