@@ -29,6 +29,13 @@ def test_run_killed_in_both_stages_and_while_writing_ends_as_if_undisturbed(runs
     assert any(place.startswith("stage2, writing") for place in places), places
 
 
+def test_same_seed_gives_the_same_weights_with_and_without_worker_processes(runs, tmp_path):
+    data, whole = runs
+    typed = [*command(data, tmp_path), "--num_workers", "2"]
+    subprocess.run(typed, cwd=ROOT, env=ENVIRONMENT, check=True, capture_output=True)
+    assert difference(whole, tmp_path) == []
+
+
 def test_full_disk_stops_with_one_line_and_the_run_goes_on_when_there_is_room(runs, tmp_path):
     data, whole = runs
     disk = tmp_path / "cut"
