@@ -54,18 +54,19 @@ def _parsed(path: str | Path, kind: str, parse: Callable[[str], object], faults:
         raise BundleError(f"{path}: not valid {kind} ({' '.join(str(error).split())})") from error
 
 
-def read_table(path: str | Path, needed: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+def read_table(path: str | Path, needed: Sequence[str], spaced: bool = False) -> list[tuple[int, dict[str, str]]]:
     """Rows of a CSV table with a head, each with the number of its last line. Empty lines are passed over.
 
     Args:
         path: UTF-8, with or without a byte order mark; commas separate.
         needed: columns that it must have.
+        spaced: whether spaces may follow the commas.
 
     Raises:
         BundleError: it cannot be read, lacks a column or has one twice, or a line has more or fewer fields than the
             head.
     """
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True, skipinitialspace=spaced)
     rows = []
     try:
         head = next(reader, [])

@@ -33,22 +33,31 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with naming_full_disk(path, "resume"):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+            sync_folder(path.parent)
+        finally:
+            with suppress(OSError):  # it is gone, or the disk read-only: what was raised says more
+                partial.unlink()
+
+
+@contextmanager
+def naming_full_disk(path: Path, then: str) -> Iterator[None]:
+    """Raise `BundleError` where the disk takes no more: whether `path` is there, what to do, and `then`."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        sync_folder(path.parent)
+        yield
     except Exception as error:
-        if not is_full(error):
+        fault = disk_fault(error)
+        if fault is None:
             raise
-        reason, remedy = disk_fault(error)
+        reason, remedy = fault
         state = "the file of that name is whole, as it was" if path.exists() else "there is no file of that name"
-        raise BundleError(f"{path}: not written, {reason} ({state}); {remedy} and resume") from error
-    finally:
-        with suppress(OSError):  # it is gone, or the disk read-only: what was raised says more
-            partial.unlink()
+        raise BundleError(f"{path}: not written, {reason} ({state}); {remedy} and {then}") from error
 
 
 def is_full(error: BaseException | None) -> bool:

@@ -102,7 +102,8 @@ def siim_acr(root: Path, seeds: list[int]) -> None:
         pixels = (film(seed, 1024) * 255).round().astype(np.uint8)
         write_dicom(folder / f"{name}.dcm", pixels, PatientID=f"p{i}")
         labels = organs(seed, 1024)
-        lines += [f"{name}, {encoded(labels == value)}" for value in (1, 2)] if i % 2 else [f"{name}, -1"]
+        runs = [encoded(labels == 1), f'"{encoded(labels == 2)}"'] if i % 2 else ["-1"]  # quoted or not
+        lines += [f"{name}, {text}" for text in runs]
     (root / "train-rle.csv").write_text("\n".join(lines) + "\n")
 
 

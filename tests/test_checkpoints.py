@@ -19,7 +19,7 @@ from PIL import Image
 from torch import nn
 
 from scripts.errors import BundleError
-from scripts.files import replacing, write_json
+from scripts.files import replacing, sha256, write_json
 from scripts.handlers import FiniteLoss, Progress, StageCheckpoint, TrainingCurves
 from scripts.handlers.checkpoints import random_state, set_random_state
 from scripts.handlers.progress import format_seconds
@@ -263,12 +263,14 @@ def test_state_that_started_from_other_weights_is_left_aside(tmp_path):
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_run_that_starts_anew_removes_the_states_of_later_stages(tmp_path, resume):
-    later = tmp_path / "stage2.pt"
-    later.write_bytes(b"of an earlier run")
-    train_validated(tmp_path, 1, resume=resume, later=[later])
-    assert not later.exists()
-    later.write_bytes(b"of this run")
-    train_validated(tmp_path, 2, resume=True, later=[later])
+    later, other = tmp_path / "stage2.pt", tmp_path / "another.pt"
+    (tmp_path / "best.pt").write_bytes(b"of an earlier run")
+    save_weights({"origin": sha256(tmp_path / "best.pt")}, later)
+    save_weights({"origin": "of other weights"}, other)
+    train_validated(tmp_path, 1, resume=resume, later=[later, other])
+    assert not later.exists() and other.exists()
+    save_weights({"origin": sha256(tmp_path / "best.pt")}, later)
+    train_validated(tmp_path, 2, resume=True, later=[later, other])
     assert later.exists()
 
 

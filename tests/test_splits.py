@@ -157,8 +157,11 @@ def test_stage2_alone_may_not_train_on_what_stage1_held_back(tmp_path, caplog):
     held_back = {item["id"] for part in ("validation", "test") for item in first[part]}
     leaked = [item["id"] for item in other["train"] if item["id"] in held_back]
     assert leaked
-    with pytest.raises(BundleError, match=f"{leaked[0]} back.*{len(leaked)} images"):
+    with pytest.raises(BundleError, match=f"stage 1 held back {leaked[0]}.*{len(leaked)} images"):
         check_split(other, record)
+    added = {**first, "train": [*first["train"], *patients([1, 1], "b")]}
+    with pytest.raises(BundleError, match="stage 1 did not have b0_0, but it would be trained on now .2 images"):
+        check_split(added, record)
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '{"train": 3}'])

@@ -13,7 +13,7 @@ from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from operator import attrgetter
 from pathlib import Path
-from types import BuiltinMethodType, CodeType, FunctionType, MethodDescriptorType, MethodType, ModuleType
+from types import BuiltinMethodType, CellType, CodeType, FunctionType, MethodDescriptorType, MethodType, ModuleType
 
 import numpy as np
 import torch
@@ -101,7 +101,7 @@ def described(value: object, above: tuple[int, ...] = ()) -> object:
     if isinstance(value, (set, frozenset)):
         return {"set": sorted((described(entry, above) for entry in value), key=str)}
     if isinstance(value, (np.ndarray, np.generic, torch.Tensor)):
-        array = np.ascontiguousarray(value)
+        array = np.ascontiguousarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
         return [str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
     if isinstance(value, (os.PathLike, torch.device, torch.dtype, np.dtype, bytes, complex, range, type(...))):
         return str(value)
@@ -117,7 +117,7 @@ def described(value: object, above: tuple[int, ...] = ()) -> object:
         owner = value.__self__ if isinstance(value, BuiltinMethodType) else value.__objclass__
         return ["method", described(owner, above), value.__qualname__]
     if isinstance(value, FunctionType):
-        closure = [cell.cell_contents for cell in value.__closure__ or ()]
+        closure = [cell.cell_contents for cell in value.__closure__ or () if cell != CellType()]
         contents = value.__code__, value.__defaults__, value.__kwdefaults__, closure, globals_of(value)
         return ["function", *(described(entry, above) for entry in contents)]
     if isinstance(value, CodeType):

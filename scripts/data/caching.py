@@ -18,18 +18,19 @@ from .cache_files import Damaged, read_entry, write_entry
 from .cache_keys import digest, file_stamps, recipe
 
 
-def rate_within(cache_gb: float, films: int, film_bytes: int) -> float:
+def rate_within(cache_rate: float, cache_gb: float, films: int, film_bytes: int) -> float:
     """Share of the films that this process may keep, so that all of its machine keep no more than `cache_gb` together.
 
-    Each process draws from all films, epoch by epoch, and keeps its own. With several, torchrun says how many run here.
+    Each process draws from all films, epoch by epoch, and keeps the same ones. torchrun says how many run here.
 
     Args:
+        cache_rate: the share at most.
         cache_gb: memory for films in GiB.
         films: number of films.
         film_bytes: of one, preprocessed, with its mask.
     """
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return min(1.0, cache_gb * 2**30 / (processes * films * film_bytes))
+    return min(cache_rate, cache_gb * 2**30 / (processes * films * film_bytes))
 
 
 def cached_dataset(

@@ -131,20 +131,22 @@ def split_ids(split: Mapping[str, Sequence[Mapping]]) -> dict[str, list[str]]:
 
 
 def check_split(split: Mapping[str, Sequence[Mapping]], record: str | Path) -> None:
-    """Raise `BundleError` if `split` trains on images that stage 1 held back according to `record`.
+    """Raise `BundleError` if `split` trains on images that stage 1 did not train on according to `record`.
 
-    Stage 2 run alone draws its split anew: with another seed or other data it could be another one.
+    Stage 2 run alone draws its split anew: with another seed or other data it could be another one, and an evaluation
+    would take what the record lacks for unseen.
     """
     if not Path(record).is_file():
         logging.getLogger("data").warning("%s: no record of stage 1's split, so it cannot be compared", record)
         return
     recorded = read_record(record)
-    held_back = {name for part in ("validation", "test") for name in recorded.get(part, ())}
-    leaked = [item["id"] for item in split["train"] if item["id"] in held_back]
-    if leaked:
+    trained = set(recorded.get("train", ()))
+    others = [item["id"] for item in split["train"] if item["id"] not in trained]
+    if others:
+        held_back = any(others[0] in recorded.get(part, ()) for part in ("validation", "test"))
         raise BundleError(
-            f"{record}: stage 1 held {leaked[0]} back, but it would be trained on now ({len(leaked)} images in all); "
-            "run stage 2 with the data sets, fractions and seed of stage 1"
+            f"{record}: stage 1 {'held back' if held_back else 'did not have'} {others[0]}, but it would be trained on "
+            f"now ({len(others)} images in all); run stage 2 with the data sets, fractions and seed of stage 1"
         )
 
 

@@ -121,7 +121,7 @@ def read_runs(path: str | Path, table: MaskTable) -> dict[str, list[str]]:
     """
     found: dict[str, list[str]] = defaultdict(list)
     # Kaggle's tables have a space after the comma
-    rows = [{name.strip(): text.strip() for name, text in row.items()} for _, row in read_table(path, ())]
+    rows = [{name.strip(): text.strip() for name, text in row.items()} for _, row in read_table(path, (), spaced=True)]
     if not rows:
         raise BundleError(f"{path}: holds no rows of masks")
     check_head(path, list(rows[0]), (table.id, table.runs))

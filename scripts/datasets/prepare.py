@@ -63,7 +63,7 @@ def prepare(
     declared = read_layout(layout)
     if source is None:
         raise BundleError(f"pass --source, the folder of {declared.dataset}; another data set: --layout NAME")
-    check_settings(source, organs, threshold)
+    check_kinds(source, organs, threshold)
     check_bounds(distance, correlation)
     out, organs = Path(dataset_dir), list(organs or ())
     paths = {name: out / f"{name}.csv" for name in ("manifest", "duplicates", "left_out")}
@@ -106,7 +106,7 @@ def prepare(
     report(rows, pairs, gone, declared.dataset, paths)
 
 
-def check_settings(source: object, organs: object, threshold: object) -> None:
+def check_kinds(source: object, organs: object, threshold: object) -> None:
     """Raise `BundleError` for a value of the wrong kind; the config, whose own values are null, takes any."""
     if not isinstance(source, (str, Path)):
         raise BundleError(f"source takes a folder, got {source!r}; write ./{source} for a path")

@@ -8,7 +8,6 @@ import os
 import time
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import ignite.distributed as idist
@@ -18,8 +17,7 @@ from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
 
 from ..data.loading import image_stem, pixel_spacing
-from ..errors import BundleError
-from ..files import TEXT, disk_fault, is_full, remove_partials, replacing, write_json
+from ..files import TEXT, naming_full_disk, remove_partials, replacing, write_json
 from .metrics import METRICS, image_metrics
 from .processes import from_all
 from .summary import IDENTIFYING, format_summary, summarize
@@ -121,17 +119,9 @@ class MetricsTable:
         Raises:
             BundleError: the disk is full.
         """
-        try:
+        with naming_full_disk(self.path, "evaluate again"):
             self._writer.writerow(row)
             self._file.flush()
-        except OSError as error:
-            if not is_full(error):
-                raise
-            with suppress(OSError):  # of a read-only disk, nothing can be removed
-                self._part.unlink()
-            reason, remedy = disk_fault(error)
-            state = "the table of an earlier run is whole" if self.path.exists() else "there is no table"
-            raise BundleError(f"{self.path}: not written, {reason} ({state}); {remedy}") from error
 
     def completed(self, engine: Engine) -> None:
         self._file.close()

@@ -25,7 +25,8 @@ class StageCheckpoint:
     `best_path` is written whenever the evaluator's key metric improves; `last_path` after every epoch. Both are
     written beside and renamed, so that a crash leaves the previous file whole.
 
-    A run that starts anew removes the `last_path` of an earlier one, and the states of later stages.
+    A run that starts anew removes the `last_path` of an earlier one, and the states of later stages that started from
+    the weights which it is to replace.
 
     Args:
         network: what is trained; a DistributedDataParallel wrapper is looked through.
@@ -162,13 +163,15 @@ class StageCheckpoint:
             if self.resume:
                 self.log.info("nothing to resume at %s: starting with the first epoch", self.last_path)
             if idist.get_rank() == 0:
-                for path in (self.last_path, *self.later):
-                    path.unlink(missing_ok=True)
+                self.remove_states()
             return
         content = read_checkpoint(self.last_path)
         missing = {"model", "trainer", "best", "random", "origin", "settings", *self.state} - set(content)
         if missing:
-            raise BundleError(f"{self.last_path}: holds no {sorted(missing)[0]!r}; it is of another kind of run")
+            raise BundleError(
+                f"{self.last_path}: holds no {sorted(missing)[0]!r}; it is of another kind of run, or of an "
+                "earlier version; start anew without resume"
+            )
         if content["origin"] != self.fingerprint:
             self.log.info("%s started from other weights than %s: starting anew", self.last_path, self.origin)
             return
@@ -192,6 +195,22 @@ class StageCheckpoint:
         self.log.info("resumed %s after epoch %d", self.last_path, trainer.state.epoch)
         if self.patience is not None and self.without_improvement >= self.patience:
             trainer.terminate()  # it had stopped early
+
+    def remove_states(self) -> None:
+        """Remove what an earlier run left to resume from: the same weights may come out again, with other settings."""
+        self.last_path.unlink(missing_ok=True)
+        replaced = sha256(self.best_path) if self.best_path.is_file() else None
+        for path in self.later:
+            if replaced is not None and path.is_file() and origin_of(path) == replaced:
+                path.unlink()
+
+
+def origin_of(path: Path) -> str | None:
+    """Fingerprint of the weights that the stage of a last state started from; None where that cannot be read."""
+    try:
+        return read_checkpoint(path).get("origin")
+    except BundleError:
+        return None
 
 
 def difference(name: str, then: object, now: object) -> str:

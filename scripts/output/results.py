@@ -12,7 +12,7 @@ from ignite.engine import Engine, Events
 
 from ..data.loading import pixel_spacing
 from ..errors import BundleError
-from ..files import TEXT, disk_fault, is_full, name_below, replacing
+from ..files import TEXT, name_below, naming_full_disk, replacing
 from .areas import lung_areas
 
 COLUMNS = (
@@ -125,14 +125,9 @@ class Results:
                 writer.writerows(self.rows)
             self._file = self.path.open("a", newline="", **TEXT)
             self._writer = csv.DictWriter(self._file, COLUMNS, restval="")
-        try:
+        with naming_full_disk(self.path, "run with --resume True"):
             self._writer.writerow(row)
             self._file.flush()
-        except OSError as error:
-            if not is_full(error):
-                raise
-            reason, remedy = disk_fault(error)
-            raise BundleError(f"{self.path}: {reason}; {remedy} and run with --resume True") from error
         self.rows.append(row)
 
     def finish(self) -> None:
