@@ -56,7 +56,7 @@ def caused(path):
     ids=["error", "message", "memory", "hang", "size"],
 )
 def test_what_is_wrong_is_found_and_the_file_is_kept(tmp_path, monkeypatch, read, reason):
-    monkeypatch.setattr("fuzz_readers.SECONDS", 0.2)
+    monkeypatch.setattr("fuzz_readers.SECONDS", 0.2 if reason.startswith("took") else 60)  # a busy machine is slow
     monkeypatch.setattr("fuzz_readers.MEGABYTES", -1 if reason == "MB" else 1500)
     folder = tmp_path / "read"
     folder.mkdir()
