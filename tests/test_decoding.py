@@ -182,3 +182,16 @@ def test_the_decoder_has_a_bound_of_memory(tmp_path):
     load(tmp_path / "a.dcm")
     limits = Path(f"/proc/{decoding.GDCM.process.pid}/limits").read_text()
     assert re.search(r"Max address space\s+(\d+)", limits)[1] == str(4 << 30)
+
+
+@pytest.mark.parametrize("claim", [b"\xfe\xff\x00\xe0\xff\xff\xff\x6f", b"\xdc\xed\xa6\x8a\x00\x00\x00\x10"])
+def test_items_that_claim_more_than_there_is_never_reach_gdcm(tmp_path, monkeypatch, claim):
+    """It takes the memory that an item claims, gigabytes for a file of 1 kB."""
+    path = tmp_path / "a.dcm"
+    lossless(path)
+    content = path.read_bytes()
+    frame = content.rindex(b"\xfe\xff\x00\xe0")  # after the table of offsets, the one frame
+    path.write_bytes(content[:frame] + claim + content[frame + 8 :])
+    monkeypatch.setattr(decoding.GDCM, "decode", lambda path: pytest.fail("handed to GDCM"))
+    with pytest.raises(BundleError, match="a.dcm: .*damaged at byte"):
+        load(path)

@@ -27,6 +27,7 @@ DECODERS = {
     RLE: "pydicom",
 }
 # Markers that a JPEG frame may start with (ISO 10918-1, table B.1), and that of JPEG-LS
+ITEM, END_OF_ITEMS = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"  # tags in compressed pixel data (DICOM PS3.5, A.4)
 START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 
 
@@ -42,6 +43,7 @@ def stored_pixels(dataset, path: str | Path) -> np.ndarray:
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_compressed or syntax.is_deflated:
         return dataset.pixel_array
+    check_items(dataset.PixelData)
     if syntax != RLE:  # whose frames state no size, and whose pixels may look like one that does
         check_frame(dataset)
     if syntax in DECODERS and hasattr(dataset, "pixel_array_options"):  # pydicom 3
@@ -51,6 +53,19 @@ def stored_pixels(dataset, path: str | Path) -> np.ndarray:
         except Exception:  # a variant that this decoder does not know, or damage: GDCM will tell
             pass
     return GDCM.decode(path)
+
+
+def check_items(content: bytes) -> None:
+    """Raise `ValueError` unless compressed pixel data are items one after the other.
+
+    GDCM takes the memory that the length of an item claims.
+    """
+    place = 0
+    while place + 8 <= len(content) and content[place : place + 4] != END_OF_ITEMS:
+        length = int.from_bytes(content[place + 4 : place + 8], "little")
+        if content[place : place + 4] != ITEM or length > len(content) - place - 8:
+            raise ValueError(f"its compressed pixel data are damaged at byte {place}")
+        place += 8 + length
 
 
 def check_frame(dataset) -> None:
