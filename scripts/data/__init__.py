@@ -3,6 +3,8 @@
 from .caching import DiskCachedDataset, cached_dataset, rate_within
 from .checks import check_files
 from .datalist import list_images, load_datalist
+from .film_artefacts import RandDustd, RandMarkersd, RandSurroundd, RandTubesd
+from .film_tones import RandNarrowWindowd, RandToneCurved
 from .intensity import ScaleByPercentilesd
 from .loaders import EachOnce, ImageLoader, TrainingLoader
 from .loading import LoadRadiographd
@@ -24,8 +26,14 @@ __all__ = [
     "OrganBySeedd",
     "PromptBoxd",
     "PromptedBatch",
+    "RandDustd",
     "RandLocalContrastd",
+    "RandMarkersd",
+    "RandNarrowWindowd",
     "RandOrgand",
+    "RandSurroundd",
+    "RandToneCurved",
+    "RandTubesd",
     "RequestedBoxd",
     "ScaleByPercentilesd",
     "Split",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .anatomy import Anatomy, open_curve
+from .anatomy import open_curve
 from .rendering import Canvas
 
 
@@ -40,7 +40,7 @@ def opacities(canvas: Canvas, lungs: np.ndarray, rng: np.random.Generator) -> np
     return added * lungs
 
 
-def devices(canvas: Canvas, anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:
+def devices(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
     """Added attenuation of electrodes with leads, tubes and pacemakers."""
     curves, widths, plates = [], [], []
     kind = rng.integers(3)
@@ -62,6 +62,29 @@ def devices(canvas: Canvas, anatomy: Anatomy, rng: np.random.Generator) -> np.nd
         curves.append(open_curve(np.array([centre, (0.54, 0.28), (0.52, 0.5), (0.58, 0.68)]), 24))
         widths.append(0.005)
     return 0.5 * canvas.strokes(curves, widths) + 0.45 * canvas.coverage(plates)
+
+
+def catheters(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
+    """Added attenuation of one to four lines, drains and feeding tubes, each along a course of its own."""
+    courses = (
+        [(0.5, -0.05), (0.495, 0.35), (0.51, 0.62), (0.57, 0.8), (0.6, 0.95)],  # feeding tube
+        [(0.36, 0.02), (0.4, 0.12), (0.46, 0.2), (0.46, 0.36)],  # line through the neck's veins
+        [(0.12, 0.3), (0.25, 0.17), (0.4, 0.16), (0.46, 0.25), (0.465, 0.42)],  # line through the arm
+        [(0.08, 0.72), (0.2, 0.6), (0.28, 0.4), (0.3, 0.22)],  # drain of the chest
+        [(-0.05, 0.55), (0.3, 0.62), (0.6, 0.5), (1.05, 0.58)],  # cable over the patient
+    )
+    curves, widths = [], []
+    for _ in range(rng.integers(1, 5)):
+        course = np.array(courses[rng.integers(len(courses))])
+        course += rng.normal(0, 0.02, course.shape)
+        if rng.random() < 0.4:
+            course[:, 0] = 1 - course[:, 0]
+        curves.append(open_curve(course, 32))
+        widths.append(rng.uniform(0.003, 0.014))
+    walls = canvas.strokes(curves, widths)
+    if rng.random() < 0.5:  # a tube shows its walls, a cable is solid
+        walls -= 0.6 * canvas.strokes(curves, [width * 0.5 for width in widths])
+    return 0.5 * walls.clip(0)
 
 
 def soft_tissue(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:

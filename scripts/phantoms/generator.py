@@ -89,7 +89,7 @@ def film_additions(
     if finding == "opacity":
         added += opacities(canvas, lungs, rng)
     if finding == "device":
-        added += devices(canvas, anatomy, rng)
+        added += devices(canvas, rng)
     return added
 
 
