@@ -5,17 +5,16 @@ from .checks import check_files
 from .datalist import list_images, load_datalist
 from .film_artefacts import RandDustd, RandMarkersd, RandSurroundd, RandTubesd
 from .film_tones import RandNarrowWindowd, RandToneCurved
-from .intensity import ScaleByPercentilesd
 from .loaders import EachOnce, ImageLoader, TrainingLoader
-from .loading import LoadRadiographd
+from .loading import CanonicalFilmd, LoadRadiographd, ScaleByPercentilesd
 from .phantom_source import DrawPhantomd, OrganBySeedd, RandOrgand, phantom_seeds
 from .prompts import PromptBoxd, PromptedBatch, RequestedBoxd, with_boxes
 from .splits import Split, check_split, parts_in_use, select, split_by_patient, split_ids
 from .tolerant import TolerantLoader
-from .transforms import CropFramed, Letterboxd, MaskChannelsd, RandLocalContrastd
+from .transforms import Letterboxd, MaskChannelsd, RandLocalContrastd
 
 __all__ = [
-    "CropFramed",
+    "CanonicalFilmd",
     "DiskCachedDataset",
     "DrawPhantomd",
     "EachOnce",

@@ -11,7 +11,8 @@ from pathlib import Path
 from ..documents import read_json, read_table
 from ..errors import BundleError
 from ..files import permitted
-from .loading import IMAGE_SUFFIXES, image_format, image_stem, image_suffix, read_size
+from ..films.reading import read_size
+from ..films.suffixes import IMAGE_SUFFIXES, image_format, image_stem, image_suffix
 
 DATALIST_SECTIONS = {"training": "train", "validation": "validation", "test": "test"}
 

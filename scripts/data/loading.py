@@ -1,125 +1,91 @@
-"""Reading a radiograph or mask of any supported format as one upright gray channel."""
+"""Films and masks as tensors: thin wrappers of `scripts.films`."""
 
 from __future__ import annotations
 
-import os
-import re
-import stat
-from collections.abc import Hashable, Iterator, Mapping
-from contextlib import contextmanager
+import hashlib
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor, NibabelReader, PILReader
-from monai.transforms import MapTransform
-from PIL import Image, UnidentifiedImageError
+from monai.data import MetaTensor
+from monai.transforms import InvertibleTransform, MapTransform
 
 from ..errors import BundleError
-from .dicom import has_preamble, read_header, read_radiograph
-from .limits import check_pixels
+from ..films.affine import ROWS_FIRST, film_affine, planar
+from ..films.canonical import Record, canonical
+from ..films.film import StoredFilm
+from ..films.intensity import percentiles
+from ..films.looking import classifier_at
+from ..films.pose import Pose
+from ..films.reading import read_film
+from .prompts import carry_box
 
-RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-NIFTI_SUFFIXES = (".nii", ".nii.gz")
-DICOM_SUFFIXES = (".dcm", ".dicom")
-IMAGE_SUFFIXES = (*RASTER_SUFFIXES, *NIFTI_SUFFIXES, *DICOM_SUFFIXES)
-
-# What Pillow may take a raster file for, whatever its suffix says: some of its other formats run programs
-RASTER_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
-
-# PIL modes that hold one gray channel at full depth; all others are converted to 8-bit gray (luma, without alpha).
-GRAY_MODES = ("L", "I", "I;16", "I;16B", "I;16L", "F")
+TINY = float(np.finfo(np.float32).tiny)
+FILM = "film"  # in an image's metadata: its `Record` as plain values
 
 
-def image_suffix(path: str | Path) -> str:
-    """The supported suffix of `path` in lower case (".nii.gz" counts as one), or "" if it has none."""
-    name = Path(path).name.lower()
-    return next((suffix for suffix in sorted(IMAGE_SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), "")
+class LoadRadiographd(MapTransform):
+    """Load files as 1 x W x H float32 `MetaTensor` in MONAI's axis order and in the file's own pixel order.
 
+    PNG, JPEG, BMP and TIFF (8 and 16 bit, gray or colour), 2D NIfTI, and DICOM (see `scripts.films.reading`). The
+    metadata hold what the file says of the film, "pixel_spacing", (row, column) in mm, and a true affine.
 
-def image_format(path: str | Path) -> str:
-    """`image_suffix` of `path`, and ".dcm" for a file of any other name whose content says that it is DICOM."""
-    return image_suffix(path) or (DICOM_SUFFIXES[0] if has_preamble(path) else "")
-
-
-def image_stem(path: str | Path) -> str:
-    """File name of `path` without its supported suffix."""
-    name = Path(path).name
-    return name[: len(name) - len(image_suffix(path))]
-
-
-def checked_format(path: str | Path) -> str:
-    """`image_format` of a file that exists and has one, else `BundleError`."""
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError as error:
-        raise BundleError(f"{path}: no such file") from error
-    except (OSError, ValueError) as error:  # no permission, a loop of links, a name that no file can have
-        raise BundleError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    if not stat.S_ISREG(mode):
-        raise BundleError(f"{path}: no such file, but a folder or device")
-    suffix = image_format(path)
-    if not suffix:
-        raise BundleError(f"{path}: unknown image suffix; supported: {', '.join(IMAGE_SUFFIXES)}")
-    return suffix
-
-
-def read_size(path: str | Path) -> tuple[int, int]:
-    """Width and height in pixels from the file's header, without decoding the pixels.
+    Args:
+        keys: entries of the data dictionary that hold a path.
+        allow_missing_keys: skip absent keys (inference has no masks).
 
     Raises:
-        BundleError: the file is missing, has no supported suffix, its header cannot be read, or it is larger than
-            `limits.MAX_PIXELS`.
+        BundleError: a file is missing, of unknown suffix, damaged, too large, not one gray 2D image, or holds NaN or
+            infinite values; names the file.
     """
-    suffix = checked_format(path)
-    with readable(path):
-        if suffix in NIFTI_SUFFIXES:
-            import nibabel
 
-            size = (*nibabel.load(path).shape, 1, 1)[:2]
-        elif suffix in DICOM_SUFFIXES:
-            header = read_header(path)
-            size = (int(header.Columns), int(header.Rows))
-        else:
-            with Image.open(path, formats=RASTER_FORMATS) as image:
-                size = image.size
-    check_pixels(path, *size)
-    return size
+    def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = self.load_one(str(d[key]))
+        return d
+
+    def load_one(self, path: str) -> MetaTensor:
+        """Load the file at `path`: 1 x W x H."""
+        film = read_film(path)
+        meta = film_meta(film) | {"filename_or_obj": path, "original_channel_dim": float("nan")}
+        return MetaTensor(torch.from_numpy(np.ascontiguousarray(film.values.T))[None], meta=meta)
 
 
-@contextmanager
-def readable(path: str | Path) -> Iterator[None]:
-    """Turn whatever a reader raises on a damaged file into a `BundleError` that names `path`."""
-    try:
-        yield
-    except BundleError:
-        raise
-    except Image.DecompressionBombError as error:  # before width and height can be asked for
-        check_pixels(path, int(re.search(r"\d+", str(error))[0]))
-        raise
-    except UnidentifiedImageError as error:
-        hint = "; it is DICOM, call it .dcm" if has_preamble(path) else ""
-        raise BundleError(f"{path}: cannot be read as an image (no PNG, JPEG, BMP or TIFF{hint})") from error
-    except Exception as error:  # every reader has its own family of errors for a damaged file
-        raise BundleError(f"{path}: cannot be read as an image ({first_line(error)})") from error
+def film_meta(film: StoredFilm) -> dict[str, object]:
+    """What a file says of its film, in plain values that batches can hold."""
+    affine = film.affine if film.affine is not None else film_affine(film.spacing, film.pose, film.values.shape)
+    meta: dict[str, object] = {
+        "affine": affine,
+        "original_affine": affine,
+        "space": "RAS",
+        "spatial_shape": np.asarray(film.values.shape[::-1]),
+        "pose": -1 if film.pose is None else film.pose.number,
+        "collimation": "" if film.collimation is None else ",".join(map(repr, film.collimation.ravel().tolist())),
+    }
+    plain = ("values_source", "polarity_known", "pose_source", "aspect", "aspect_source", "collimation_source")
+    meta |= {name: getattr(film, name) for name in plain}
+    if film.spacing is not None:
+        meta |= {"pixel_spacing": np.array(film.spacing), "spacing_source": film.spacing_source}
+    return meta
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, with the next if it leads over to it; or the error's class name."""
-    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
-    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-
-
-def to_gray(image: Image.Image) -> Image.Image:
-    """One gray channel of a raster image: colour by ITU-R BT.601 luma, palettes resolved, alpha dropped.
-
-    The image is open, but not decoded yet: what is too large, or has several pages, is refused here.
-    """
-    check_pixels(image.filename, *image.size)
-    if image.format in ("TIFF", "PNG") and getattr(image, "n_frames", 1) > 1:
-        raise BundleError(f"{image.filename}: holds {image.n_frames} pages, expected one film")
-    return image if image.mode in GRAY_MODES else image.convert("L")
+def loaded_film(image: MetaTensor) -> StoredFilm:
+    """The film of a 1 x W x H image of `LoadRadiographd`."""
+    meta = image.meta
+    pose = int(meta.get("pose", -1))
+    corners = meta.get("collimation") or ""
+    plain = ("values_source", "polarity_known", "pose_source", "aspect", "aspect_source", "collimation_source")
+    return StoredFilm(
+        values=image.as_tensor()[0].cpu().numpy().T,
+        pose=None if pose < 0 else Pose.numbered(pose),
+        collimation=np.array([float(value) for value in corners.split(",")]).reshape(-1, 2) if corners else None,
+        spacing=pixel_spacing(meta),
+        spacing_source=meta.get("spacing_source", ""),
+        **{name: meta[name] for name in plain if name in meta},
+    )
 
 
 def pixel_spacing(meta: Mapping[str, object]) -> tuple[float, float] | None:
@@ -130,75 +96,99 @@ def pixel_spacing(meta: Mapping[str, object]) -> tuple[float, float] | None:
     return row, column
 
 
-class LoadRadiographd(MapTransform):
-    """Load files as 1 x W x H float32 `MetaTensor` in MONAI's axis order.
+def film_record(meta: Mapping[str, object]) -> Record | None:
+    """The record of a canonical film, or None for an image that is none."""
+    return Record.of(meta[FILM]) if FILM in meta else None
 
-    PNG, JPEG, BMP and TIFF (8 and 16 bit, gray or colour), 2D NIfTI, and DICOM (see `read_radiograph`). The metadata
-    hold "pixel_spacing", (row, column) in mm, where the file says it.
+
+class CanonicalFilmd(MapTransform, InvertibleTransform):
+    """Bring films into the canonical frame: upright, square pixels, the exposed field; 1 x W x H -> 1 x H' x W'.
+
+    The record stands in the image's metadata under "film". The inverse takes C x H' x W' probabilities back to the file's
+    own pixel order, C x W x H, with 0 outside the exposed field.
 
     Args:
-        keys: entries of the data dictionary that hold a path.
-        allow_missing_keys: skip absent keys (inference has no masks).
+        keys: the film first, then masks, which follow its record; C x W x H as `LoadRadiographd` loads them.
+        classifier: file of the network that looks at polarity and pose (`scripts.films.looking`); None believes the file.
+        allow_missing_keys: skip absent keys.
 
     Raises:
-        BundleError: a file is missing, of unknown suffix, damaged, larger than `limits.MAX_PIXELS`, not one gray 2D
-            image, or holds NaN or infinite values; names the file.
+        BundleError: the classifier cannot be read, or a mask has another size than its film.
     """
 
-    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+    def __init__(
+        self, keys: KeysCollection, classifier: str | Path | None = None, allow_missing_keys: bool = False
+    ) -> None:
         super().__init__(keys, allow_missing_keys)
-        readers = {RASTER_SUFFIXES: PILReader(to_gray, formats=RASTER_FORMATS), NIFTI_SUFFIXES: NibabelReader()}
-        self.readers = {suffix: reader for suffixes, reader in readers.items() for suffix in suffixes}
+        self.classifier = None if classifier is None else str(classifier)
+        # Names of cached results depend on what the network is, not on where it lies
+        self.classifier_digest = classifier and hashlib.sha256(Path(classifier).read_bytes()).hexdigest()
 
-    def __call__(self, data: Mapping[Hashable, object]) -> dict[Hashable, object]:
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         d = dict(data)
+        record = None
         for key in self.key_iterator(d):
-            d[key] = self.load_one(str(d[key]))
+            image = d[key]
+            if record is None:
+                look = classifier_at(self.classifier) if self.classifier else None
+                values, record = canonical(loaded_film(image), look)
+                result = torch.from_numpy(values)[None]
+            else:
+                self.check_size(image, record)
+                channels = [record.apply(channel.numpy().T) for channel in image.as_tensor().float()]
+                result = torch.from_numpy(np.stack(channels))
+            d[key] = MetaTensor(result, meta=dict(image.meta), applied_operations=list(image.applied_operations))
+            matrix = record.to_stored()
+            d[key].affine = torch.as_tensor(np.asarray(image.affine) @ planar(matrix) @ ROWS_FIRST)
+            d[key].meta[FILM] = record.as_dict()
+            carry_box(d[key], np.linalg.inv(matrix))
+            self.push_transform(d, key, extra_info=record.as_dict())
         return d
 
-    def load_one(self, path: str) -> MetaTensor:
-        """Load the file at `path`: 1 x W x H."""
-        suffix = checked_format(path)
-        with readable(path):
-            pixels, meta = read_film(path) if suffix in DICOM_SUFFIXES else self.read_array(path, suffix)
-        gray = np.squeeze(pixels, axis=tuple(axis for axis in range(2, pixels.ndim) if pixels.shape[axis] == 1))
-        if gray.ndim != 2:
+    def check_size(self, mask: MetaTensor, record: Record) -> None:
+        width, height = mask.shape[1:]
+        if (height, width) != (record.height, record.width):
+            path = mask.meta.get("filename_or_obj", "mask")
             raise BundleError(
-                f"{path}: expected one 2D image of one channel, got {' x '.join(map(str, pixels.shape))} values"
+                f"{path}: mask is {width} x {height} pixels but its image is {record.width} x {record.height}"
             )
-        if not np.isfinite(gray).all():
-            raise BundleError(f"{path}: holds NaN or infinite values")
-        meta |= {"spatial_shape": np.asarray(gray.shape), "original_channel_dim": float("nan")}
-        return MetaTensor(torch.from_numpy(np.ascontiguousarray(gray))[None], meta=meta)
 
-    def read_array(self, path: str, suffix: str) -> tuple[np.ndarray, dict]:
-        """Values and metadata by the MONAI reader for `suffix`: W x H, volumes with more axes."""
-        image = self.readers[suffix].read(path)
-        if suffix in NIFTI_SUFFIXES:
-            check_pixels(path, *image.shape)
-        values, meta = self.readers[suffix].get_data(image)
-        if values.dtype.kind not in "biuf":
-            raise BundleError(f"{path}: holds values of the type {values.dtype}, expected one gray channel")
-        meta["filename_or_obj"] = path
-        if suffix in NIFTI_SUFFIXES:
-            column, row = (float(value) for value in np.asarray(meta["pixdim"]).ravel()[1:3])
-            if row > 0 and column > 0:
-                meta["pixel_spacing"] = np.array([row, column])
-        return values.astype(np.float32, copy=False), meta
+    def inverse(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            record = Record.of(self.pop_transform(d, key)["extra_info"])
+            channels = [record.restore(channel).T for channel in d[key].as_tensor().float().cpu().numpy()]
+            result = torch.from_numpy(np.stack(channels)).to(d[key].device)
+            meta = dict(d[key].meta, affine=torch.as_tensor(np.asarray(d[key].meta["original_affine"])))
+            d[key] = MetaTensor(result, meta=meta, applied_operations=d[key].applied_operations)
+        return d
 
 
-def read_film(path: str) -> tuple[np.ndarray, dict]:
-    """Values (W x H) and metadata of a DICOM file, as MONAI's readers give them."""
-    gray, meta = read_radiograph(path)
-    affine = film_affine(pixel_spacing(meta))
-    return gray.T, {"filename_or_obj": path, "affine": affine, "original_affine": affine, "space": "RAS", **meta}
+class ScaleByPercentilesd(MapTransform):
+    """Scale images so that two percentiles become 0 and 1, and clip what lies beyond.
 
-
-def film_affine(spacing: tuple[float, float] | None) -> np.ndarray:
-    """Affine of a W x H film whose place in the patient is unknown: x to the patient's left, y to the feet, in mm.
+    What MONAI's `ScaleIntensityRangePercentilesd` does, in a seventh of the time: it orders all pixels twice, while
+    here those of integer values, as X-rays have, are counted.
 
     Args:
-        spacing: (row, column) in mm; None makes a pixel the unit.
+        keys: C x H x W images.
+        lower: percentile that becomes 0, within [0, 100].
+        upper: percentile that becomes 1. Where both are equal, what is above becomes 1 and the rest 0.
     """
-    row, column = spacing or (1.0, 1.0)
-    return np.diag([-column, -row, 1.0, 1.0])  # NIfTI and MONAI count to the right and to the head
+
+    def __init__(self, keys: KeysCollection, lower: float, upper: float) -> None:
+        super().__init__(keys)
+        if not 0 <= lower < upper <= 100:
+            raise ValueError(f"percentiles must be 0 <= lower < upper <= 100, got {lower} and {upper}")
+        self.percents = (lower, upper)
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            plain = d[key].as_tensor() if isinstance(d[key], MetaTensor) else d[key]
+            low, high = percentiles(plain.cpu().numpy(), self.percents)
+            scaled = (plain.float() - low).div_(max(high - low, TINY)).clamp_(0.0, 1.0)
+            if isinstance(d[key], MetaTensor):
+                scaled = MetaTensor(scaled, meta=d[key].meta, applied_operations=d[key].applied_operations)
+            d[key] = scaled
+        return d

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import MapTransform, Randomizable
 
 from ..documents import read_table
@@ -39,6 +40,22 @@ def clip_box(box: np.ndarray, width: int, height: int, minimum: float = 2.0) -> 
     low = np.clip(np.minimum(box[:2], box[2:]), 0, limit - minimum)
     high = np.clip(np.maximum(box[:2], box[2:]), low + minimum, limit)
     return np.concatenate([low, high])
+
+
+def carry_box(image: torch.Tensor, matrix: np.ndarray) -> None:
+    """Carry the prompt box of a C x H x W image along, if it has one, when its pixels went to other places.
+
+    Args:
+        image: as it is now.
+        matrix: 3 x 3 from (x, y, 1) of the image as it was to those of the image as it is; centres of pixels are whole.
+    """
+    if isinstance(image, MetaTensor) and PROMPT_BOX in image.meta:
+        x0, y0, x1, y1 = np.asarray(image.meta[PROMPT_BOX], dtype=np.float64)
+        corners = np.array([(x0, y0), (x1, y0), (x0, y1), (x1, y1)]) - 0.5
+        moved = corners @ matrix[:2, :2].T + matrix[:2, 2] + 0.5
+        height, width = image.shape[1:]
+        box = clip_box(np.concatenate([moved.min(axis=0), moved.max(axis=0)]), width, height)
+        image.meta[PROMPT_BOX] = torch.as_tensor(box, dtype=torch.float32)
 
 
 class PromptBoxd(MapTransform, Randomizable):

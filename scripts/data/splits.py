@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..documents import read_json
 from ..errors import BundleError
+from ..films.suffixes import image_stem
 from .datalist import check_pair, load_datalist
-from .loading import image_stem
 
 PARTS = ("train", "validation", "test")
 

@@ -1,4 +1,4 @@
-"""Invertible framing of radiographs, augmentation that MONAI lacks, and masks as class channels."""
+"""Invertible letterbox, augmentation that MONAI lacks, and masks as class channels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from monai.transforms import InvertibleTransform, MapTransform, RandomizableTran
 from torch.nn import functional as F
 
 from ..errors import BundleError
-from .prompts import PROMPT_BOX, clip_box
+from ..films.affine import planar
+from .prompts import carry_box
 
 
 def fit_longest(height: int, width: int, size: int) -> tuple[int, int]:
@@ -21,13 +22,10 @@ def fit_longest(height: int, width: int, size: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def move_box(image: torch.Tensor, left: float = 0.0, top: float = 0.0, scale: float = 1.0) -> None:
-    """Carry the prompt box of C x H x W `image`, if it has one, along: `left` columns and `top` rows went, or it was
-    scaled."""
-    if isinstance(image, MetaTensor) and PROMPT_BOX in image.meta:
-        box = (np.asarray(image.meta[PROMPT_BOX], dtype=np.float64) - [left, top, left, top]) * scale
-        height, width = image.shape[1:]
-        image.meta[PROMPT_BOX] = torch.as_tensor(clip_box(box, width, height), dtype=torch.float32)
+def scaling(factor: float) -> np.ndarray:
+    """3 x 3 matrix of (x, y, 1) that makes a picture `factor` times as large; pixels' centres are whole."""
+    shift = factor / 2 - 0.5
+    return np.array([[factor, 0, shift], [0, factor, shift], [0, 0, 1]])
 
 
 class Letterboxd(MapTransform, InvertibleTransform):
@@ -52,7 +50,10 @@ class Letterboxd(MapTransform, InvertibleTransform):
         for key in self.key_iterator(d):
             height, width = d[key].shape[1:]
             d[key] = self._forward(d[key])
-            move_box(d[key], scale=self.size / max(height, width))
+            matrix = scaling(self.size / max(height, width))
+            carry_box(d[key], matrix)
+            if isinstance(d[key], MetaTensor):
+                d[key].affine = d[key].affine @ torch.as_tensor(planar(np.linalg.inv(matrix)))
             self.push_transform(d, key, extra_info={"height": int(height), "width": int(width)})
         return d
 
@@ -80,77 +81,9 @@ class Letterboxd(MapTransform, InvertibleTransform):
                 plain = F.interpolate(plain[None].float(), (height, width), mode="bilinear")[0]
             if isinstance(d[key], MetaTensor):
                 plain = MetaTensor(plain, meta=d[key].meta, applied_operations=d[key].applied_operations)
+                matrix = scaling(self.size / max(height, width))
+                plain.affine = plain.affine @ torch.as_tensor(planar(matrix))
             d[key] = plain
-        return d
-
-
-class CropFramed(MapTransform, InvertibleTransform):
-    """Cut off a white frame that was burnt in around a film: edge lines that are white from end to end.
-
-    Left in, it is taken for dense tissue. Digitisers leave thin white edges that do no harm: those stay. The inverse
-    puts zeros where the frame was.
-
-    Args:
-        keys: 1 x H x W tensors.
-        level: what counts as white, as a share of the way from the darkest to the brightest pixel.
-        share: of a line's pixels that must be white.
-        thinnest: side of a frame, as a share of height or width, from which on it is cut off.
-        thickest: both sides together, beyond which nothing is cut, since more than a frame would be lost.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        level: float = 0.97,
-        share: float = 0.99,
-        thinnest: float = 0.02,
-        thickest: float = 0.5,
-    ) -> None:
-        super().__init__(keys)
-        self.level = level
-        self.share = share
-        self.thinnest = thinnest
-        self.thickest = thickest
-
-    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            height, width = d[key].shape[1:]
-            (top, bottom), (left, right) = self.inside(d[key][0])
-            d[key] = d[key][:, top:bottom, left:right]
-            move_box(d[key], left=left, top=top)
-            info = {"height": int(height), "width": int(width), "top": top, "left": left}
-            self.push_transform(d, key, extra_info=info)
-        return d
-
-    def inside(self, image: torch.Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
-        """First row, row after the last, first column and column after the last within the frame of H x W `image`."""
-        plain = image.as_tensor() if isinstance(image, MetaTensor) else image
-        low, high = plain.aminmax()
-        white = low + self.level * (high - low)
-        edges = (plain[0], plain[-1], plain[:, 0], plain[:, -1])
-        if all((edge >= white).float().mean() < self.share for edge in edges):  # most films: no need to look further
-            return (0, plain.shape[0]), (0, plain.shape[1])
-        white = (plain >= white).float()
-        rows, columns = (
-            self.span((lines < self.share).nonzero(), len(lines)) for lines in (white.mean(1), white.mean(0))
-        )
-        return rows, columns
-
-    def span(self, film: torch.Tensor, length: int) -> tuple[int, int]:
-        """First line and line after the last, of `length` lines of which `film` lists those that are not white."""
-        first, last = (int(film[0]), int(film[-1])) if len(film) else (0, length - 1)
-        before, after = (side if side >= self.thinnest * length else 0 for side in (first, length - 1 - last))
-        return (before, length - after) if before + after <= self.thickest * length else (0, length)
-
-    def inverse(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            info = self.pop_transform(d, key)["extra_info"]
-            top, left = info["top"], info["left"]
-            height, width = d[key].shape[1:]
-            right, bottom = info["width"] - left - width, info["height"] - top - height
-            d[key] = F.pad(d[key], (left, right, top, bottom))
         return d
 
 

@@ -9,20 +9,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..data.loading import LoadRadiographd, first_line, to_gray
 from ..documents import check_head, read_table
 from ..errors import BundleError
 from ..files import replacing
+from ..films.raster import to_gray
+from ..films.reading import first_line, read_film
 from .layouts import MaskTable, RawFormat
 
 
 def read_gray(path: str | Path) -> np.ndarray:
-    """Any film that `LoadRadiographd` reads, as rows x columns of float32.
+    """Any film that `read_film` reads, as rows x columns of float32.
 
     Raises:
         BundleError: it cannot be read.
     """
-    return LoadRadiographd("image").load_one(str(path))[0].numpy().T
+    return read_film(path).values
 
 
 def read_raw(path: str | Path, raw: RawFormat) -> np.ndarray:

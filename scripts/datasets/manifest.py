@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from ..data.loading import image_stem
 from ..documents import read_table
 from ..errors import BundleError
 from ..files import replacing
+from ..films.suffixes import image_stem
 
 COLUMNS = ("image", "mask", "id", "dataset", "patient", "part", "finding", "target", "group")
 

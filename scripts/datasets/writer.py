@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.dicom import read_header
-from ..data.loading import image_suffix, read_size
 from ..errors import BundleError
 from ..files import remove_partials, replacing
+from ..films.dicom import read_header
+from ..films.reading import read_size
+from ..films.suffixes import image_suffix
 from . import conversion
 from .folders import Film, Found
 from .layouts import Layout

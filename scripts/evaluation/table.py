@@ -16,8 +16,9 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
 
-from ..data.loading import image_stem, pixel_spacing
+from ..data.loading import pixel_spacing
 from ..files import TEXT, naming_full_disk, remove_partials, replacing, write_json
+from ..films.suffixes import image_stem
 from .metrics import METRICS, image_metrics
 from .processes import from_all
 from .summary import IDENTIFYING, format_summary, summarize

@@ -10,7 +10,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from ..data.loading import DICOM_SUFFIXES, NIFTI_SUFFIXES, RASTER_SUFFIXES, image_format
+from ..films.suffixes import DICOM_SUFFIXES, NIFTI_SUFFIXES, RASTER_SUFFIXES, image_format
 
 
 class Answerd(MapTransform):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.dicom import has_preamble
 from ..errors import BundleError
 from ..files import replacing
+from ..films.suffixes import has_preamble
 from .formats import Mask
 
 # SNOMED CT concepts of what networks of this bundle segment

@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image
 
 from ..data import LoadRadiographd
-from ..data.loading import NIFTI_SUFFIXES, film_affine, image_format
 from ..files import replacing
+from ..films.affine import film_affine
+from ..films.suffixes import NIFTI_SUFFIXES, image_format
 from ..reporting import overlay
 
 

@@ -11,9 +11,10 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, SaveImaged
 
-from ..data.loading import NIFTI_SUFFIXES, image_format, image_stem, pixel_spacing
+from ..data.loading import pixel_spacing
 from ..errors import BundleError
 from ..files import name_below
+from ..films.suffixes import NIFTI_SUFFIXES, image_format, image_stem
 from .dicom_seg import write_seg
 from .formats import Mask, write_nifti, write_overlay, write_png
 
