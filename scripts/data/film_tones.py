@@ -6,6 +6,7 @@ import numpy as np
 from monai.config import KeysCollection
 from scipy.interpolate import PchipInterpolator
 
+from ..errors import BundleError
 from .film_artefacts import RandFilmd
 
 # Entries of a curve's table: finer than the gray levels of any picture that is shown
@@ -56,11 +57,18 @@ class RandNarrowWindowd(RandFilmd):
 
     Args:
         keys, prob: as for `RandFilmd`.
-        dark, bright: largest shares of the film's pixels that are clipped.
+        dark, bright: largest shares of the film's pixels that are clipped, together less than 1.
+
+    Raises:
+        BundleError: the shares leave nothing.
     """
 
     def __init__(self, keys: KeysCollection, prob: float, dark: float = 0.2, bright: float = 0.2) -> None:
         super().__init__(keys, prob)
+        if dark < 0 or bright < 0 or dark + bright >= 1:
+            raise BundleError(
+                f"shares that a window clips must be positive and less than 1 together, got {dark}, {bright}"
+            )
         self.dark = dark
         self.bright = bright
 
