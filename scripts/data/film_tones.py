@@ -34,9 +34,9 @@ class RandToneCurved(RandFilmd):
         return table[(film.clip(0, 1) * (LEVELS - 1) + 0.5).astype(np.int32)]
 
     def control_points(self, rng: np.random.Generator) -> np.ndarray:
-        """Table of a smooth curve whose steps between control points are random, none of them flat."""
+        """Table of a smooth curve through control points at random steps, none of which is flat."""
         count = rng.integers(self.points[0], self.points[1] + 1) + 1
-        x, y = (np.concatenate([[0], np.cumsum(0.15 + rng.random(count))]) for _ in range(2))
+        x, y = (np.concatenate([[0], np.cumsum(0.35 + rng.random(count))]) for _ in range(2))
         return PchipInterpolator(x / x[-1], y / y[-1])(np.linspace(0, 1, LEVELS)).clip(0, 1).astype(np.float32)
 
     def s_curve(self, rng: np.random.Generator) -> np.ndarray:
