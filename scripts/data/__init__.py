@@ -3,7 +3,8 @@
 from .caching import DiskCachedDataset, cached_dataset, rate_within
 from .checks import check_files
 from .datalist import list_images, load_datalist
-from .film_artefacts import RandDustd, RandMarkersd, RandSurroundd, RandTubesd
+from .film_artefacts import RandDustd, RandMarkersd, RandTubesd
+from .film_surrounds import RandSurroundd
 from .film_tones import RandNarrowWindowd, RandToneCurved
 from .loaders import EachOnce, ImageLoader, TrainingLoader
 from .loading import CanonicalFilmd, LoadRadiographd, ScaleByPercentilesd

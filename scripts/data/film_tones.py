@@ -6,6 +6,7 @@ import numpy as np
 from monai.config import KeysCollection
 from scipy.interpolate import PchipInterpolator
 
+from ..errors import BundleError
 from .film_artefacts import RandFilmd
 
 # Entries of a curve's table: finer than the gray levels of any picture that is shown
@@ -33,9 +34,9 @@ class RandToneCurved(RandFilmd):
         return table[(film.clip(0, 1) * (LEVELS - 1) + 0.5).astype(np.int32)]
 
     def control_points(self, rng: np.random.Generator) -> np.ndarray:
-        """Table of a smooth curve whose steps between control points are random, none of them flat."""
+        """Table of a smooth curve through control points at random steps, none of which is flat."""
         count = rng.integers(self.points[0], self.points[1] + 1) + 1
-        x, y = (np.concatenate([[0], np.cumsum(0.15 + rng.random(count))]) for _ in range(2))
+        x, y = (np.concatenate([[0], np.cumsum(0.35 + rng.random(count))]) for _ in range(2))
         return PchipInterpolator(x / x[-1], y / y[-1])(np.linspace(0, 1, LEVELS)).clip(0, 1).astype(np.float32)
 
     def s_curve(self, rng: np.random.Generator) -> np.ndarray:
@@ -56,11 +57,18 @@ class RandNarrowWindowd(RandFilmd):
 
     Args:
         keys, prob: as for `RandFilmd`.
-        dark, bright: largest shares of the film's pixels that are clipped.
+        dark, bright: largest shares of the film's pixels that are clipped, together less than 1.
+
+    Raises:
+        BundleError: the shares leave nothing.
     """
 
     def __init__(self, keys: KeysCollection, prob: float, dark: float = 0.2, bright: float = 0.2) -> None:
         super().__init__(keys, prob)
+        if dark < 0 or bright < 0 or dark + bright >= 1:
+            raise BundleError(
+                f"shares that a window clips must be positive and less than 1 together, got {dark}, {bright}"
+            )
         self.dark = dark
         self.bright = bright
 

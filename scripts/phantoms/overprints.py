@@ -44,16 +44,13 @@ def place(size: int, rng: np.random.Generator, corner: float = 0.8) -> tuple[flo
     return column * size, row * size
 
 
-def blended(film: np.ndarray, mark: Image.Image, corner: tuple[float, float], shade: float) -> None:
-    """Lay `mark` (mode L, coverage) with its centre at `corner` on a film, in place."""
-    width, height = mark.size
-    left, top = round(corner[0] - width / 2), round(corner[1] - height / 2)
-    rows = slice(max(top, 0), min(top + height, film.shape[0]))
-    columns = slice(max(left, 0), min(left + width, film.shape[1]))
-    if rows.start >= rows.stop or columns.start >= columns.stop:
-        return
-    part = np.asarray(mark)[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-    film[rows, columns] += (part.astype(np.float32) / 255) * (shade - film[rows, columns])
+def blend(film: np.ndarray, mark: Image.Image, centre: tuple[float, float], shade: float) -> None:
+    """Lay `mark` (mode L: coverage) with its centre at column and row `centre` on a film, in place."""
+    left, top = round(centre[0] - mark.width / 2), round(centre[1] - mark.height / 2)
+    cover = np.asarray(mark, dtype=np.float32)[max(-top, 0) :, max(-left, 0) :] / 255
+    part = film[max(top, 0) : max(top + mark.height, 0), max(left, 0) : max(left + mark.width, 0)]
+    cover = cover[: part.shape[0], : part.shape[1]]
+    part += cover * (np.float32(shade) - part)
 
 
 def text_mark(lines: list[str], height: int, rng: np.random.Generator) -> Image.Image:
@@ -70,28 +67,29 @@ def text_mark(lines: list[str], height: int, rng: np.random.Generator) -> Image.
 
 
 def add_text(film: np.ndarray, shade: float, rng: np.random.Generator) -> None:
-    """One to five lines of text, in half of the cases on a plain label."""
+    """One to five lines of text, some on a plain label near a corner or an edge."""
     height = max(6, round(rng.uniform(0.018, 0.05) * len(film)))
     mark = text_mark([words(rng) for _ in range(rng.integers(1, 6))], height, rng)
-    corner = place(len(film), rng)
-    if rng.random() < 0.3:
-        blended(film, Image.new("L", (mark.width + height, mark.height + height // 2), 255), corner, 1 - round(shade))
-    blended(film, mark, corner, shade)
+    on_label = rng.random() < 0.3
+    centre = place(len(film), rng, corner=1.0 if on_label else 0.8)
+    if on_label:
+        label = Image.new("L", (mark.width + height, mark.height + height // 2), 255)
+        blend(film, label, centre, 1 - round(shade))
+    blend(film, mark, centre, shade)
 
 
 def add_side(film: np.ndarray, shade: float, rng: np.random.Generator) -> None:
-    """A side letter, which may stand in a ring or on a plate."""
+    """A side letter, which may stand in a ring or on a round plate, or the word."""
     height = max(8, round(rng.uniform(0.04, 0.12) * len(film)))
-    mark = text_mark([str(rng.choice(["L", "R", "L", "R", "LEFT", "RIGHT", "D", "G"]))], height, rng)
-    corner = place(len(film), rng)
+    letter = str(rng.choice(["L", "R", "L", "R", "D", "G", "LEFT", "RIGHT"]))
+    mark, centre = text_mark([letter], height, rng), place(len(film), rng)
     kind = rng.integers(4)
-    if kind < 2:
+    if len(letter) == 1 and kind < 2:
         side = max(mark.size) + height // 3
         plate = Image.new("L", (side, side))
-        draw = ImageDraw.Draw(plate)
-        draw.ellipse((0, 0, side - 1, side - 1), outline=255, width=2, fill=255 if kind else 0)
-        blended(film, plate, corner, shade if kind == 0 else 1 - round(shade))
-    blended(film, mark, corner, shade)
+        ImageDraw.Draw(plate).ellipse((0, 0, side - 1, side - 1), outline=255, width=2, fill=255 if kind else 0)
+        blend(film, plate, centre, 1 - round(shade) if kind else shade)
+    blend(film, mark, centre, shade)
 
 
 def add_arrow(film: np.ndarray, shade: float, rng: np.random.Generator) -> None:
@@ -109,7 +107,7 @@ def add_arrow(film: np.ndarray, shade: float, rng: np.random.Generator) -> None:
     draw.line([*(middle - along * length / 2), *neck], fill=255, width=width)
     barb = across * length * head * rng.uniform(0.35, 0.7)
     draw.polygon([*tip, *(neck + barb), *(neck - barb)], fill=255)
-    blended(film, mark, place(len(film), rng, corner=0.3), shade)
+    blend(film, mark, place(len(film), rng, corner=0.3), shade)
 
 
 def add_ruler(film: np.ndarray, shade: float, rng: np.random.Generator) -> None:
@@ -128,7 +126,7 @@ def add_ruler(film: np.ndarray, shade: float, rng: np.random.Generator) -> None:
         near = len(film) - near
     if side > 1:
         mark = mark.transpose(Image.Transpose.ROTATE_270)
-    blended(film, mark, (near, along) if side < 2 else (along, near), shade)
+    blend(film, mark, (near, along) if side < 2 else (along, near), shade)
 
 
 def add_markers(film: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -142,33 +140,48 @@ def add_markers(film: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def add_dust(film: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """S x S film in 0..1 with specks, hairs, scratches or straight lines across, lighter or darker than the film."""
-    size = 2 * len(film)  # half pixels: hairs and scratches are thin
+    """S x S film in 0..1 with specks, hairs, scratches or straight lines across, black, white or both."""
     changed = film
-    for shade in rng.choice([[0.0], [1.0], [0.0, 1.0]][rng.integers(3)], 2 if rng.random() < 0.4 else 1):
-        mark = Image.new("L", (size, size))
+    for shade in ((0,), (1,), (0, 1))[rng.integers(3)]:
+        mark = Image.new("L", (2 * len(film),) * 2)  # twice the film's pixels: hairs and scratches are thin
         draw = ImageDraw.Draw(mark)
-        kinds = rng.random(4) < 0.5
-        if kinds[0] or not kinds.any():
-            radii = rng.uniform(0.5, 3.5, int(rng.uniform(2, 12) ** 2))
-            for (x, y), radius in zip(rng.uniform(0, size, (len(radii), 2)), radii):
-                draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=int(rng.integers(80, 256)))
-        if kinds[1]:
-            for _ in range(rng.integers(1, 7)):
-                start = rng.uniform(0, size, 2)
-                steps = rng.normal(0, rng.uniform(0.01, 0.05) * size, (4, 2)).cumsum(0)
-                hair = open_curve(start + steps, 16).ravel().tolist()
-                draw.line(hair, fill=int(rng.integers(80, 256)), width=int(rng.integers(1, 4)))
-        if kinds[2]:
-            for _ in range(rng.integers(1, 6)):
-                start = rng.uniform(0, size, 2)
-                end = start + rng.normal(0, 0.3 * size, 2)
-                draw.line([*start, *end], fill=int(rng.integers(60, 256)), width=int(rng.integers(1, 4)))
-        if kinds[3]:
-            for _ in range(rng.integers(1, 4)):
-                at, drift = rng.uniform(0, size), rng.normal(0, 0.01 * size) if rng.random() < 0.5 else 0.0
-                ends = [at, -1, at + drift, size + 1] if rng.random() < 0.5 else [-1, at, size + 1, at + drift]
-                draw.line(ends, fill=int(rng.integers(60, 256)), width=int(rng.integers(1, 5)))
+        leave = [kind for kind in (specks, hairs, scratches, lines_across) if rng.random() < 0.4]
+        for kind in leave or [specks]:
+            kind(draw, mark.width, rng)
         cover = np.asarray(mark.reduce(2), dtype=np.float32) / 255
         changed = changed + cover * (np.float32(shade) - changed)
     return changed
+
+
+def strength(rng: np.random.Generator) -> int:
+    """How far a speck or a line hides the film, as a gray value."""
+    return int(rng.integers(60, 256))
+
+
+def specks(draw: ImageDraw.ImageDraw, size: int, rng: np.random.Generator) -> None:
+    """Dust: few or many dots."""
+    for x, y in rng.uniform(0, size, (int(rng.uniform(2, 12) ** 2), 2)):
+        radius = rng.uniform(0.0007, 0.0045) * size
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=strength(rng))
+
+
+def hairs(draw: ImageDraw.ImageDraw, size: int, rng: np.random.Generator) -> None:
+    """Short bent curves."""
+    for _ in range(rng.integers(1, 7)):
+        course = rng.uniform(0, size, 2) + rng.normal(0, rng.uniform(0.01, 0.05) * size, (4, 2)).cumsum(0)
+        draw.line(open_curve(course, 16).ravel().tolist(), fill=strength(rng), width=int(rng.integers(1, 4)))
+
+
+def scratches(draw: ImageDraw.ImageDraw, size: int, rng: np.random.Generator) -> None:
+    """Straight lines of any length and direction."""
+    for _ in range(rng.integers(1, 6)):
+        start = rng.uniform(0, size, 2)
+        draw.line([*start, *(start + rng.normal(0, 0.3 * size, 2))], fill=strength(rng), width=int(rng.integers(1, 4)))
+
+
+def lines_across(draw: ImageDraw.ImageDraw, size: int, rng: np.random.Generator) -> None:
+    """Lines from side to side: dead rows of a detector, rollers of a scanner, folds."""
+    for _ in range(rng.integers(1, 4)):
+        at, drift = rng.uniform(0, size), rng.normal(0, 0.01 * size) if rng.random() < 0.5 else 0.0
+        ends = [at, -1, at + drift, size + 1] if rng.random() < 0.5 else [-1, at, size + 1, at + drift]
+        draw.line(ends, fill=strength(rng), width=int(rng.integers(1, 5)))
