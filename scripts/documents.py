@@ -5,14 +5,44 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import yaml
 
 from .errors import BundleError
 
+# What a spreadsheet takes for a formula, or removes, at the start of a cell; the last one is what we put before them
+COMMANDS = ("=", "+", "-", "@", "\t", "\r", "'")
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}  # what a spreadsheet may have put in place of commas
+
+
+def text_cell(value: object) -> object:
+    """A cell as it stands in a table: texts that a spreadsheet would run, such as a file named "=1+1.png", get an
+    apostrophe in front, which makes them texts there. Numbers stay."""
+    if not isinstance(value, str) or not value.startswith(COMMANDS):
+        return value
+    try:
+        float(value)
+        return value
+    except ValueError:
+        return "'" + value
+
+
+def plain_cell(text: str) -> str:
+    """Undo `text_cell`."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(COMMANDS) else text
+
+
+class TableWriter(csv.DictWriter):
+    """A `csv.DictWriter` whose texts no spreadsheet runs."""
+
+    def writerow(self, row: Mapping[str, object]) -> object:
+        return super().writerow({name: text_cell(value) for name, value in row.items()})
+
+    def writerows(self, rows: Iterable[Mapping[str, object]]) -> None:
+        for row in rows:
+            self.writerow(row)
 
 
 def read_text(path: str | Path) -> str:
@@ -78,7 +108,7 @@ def read_table(path: str | Path, needed: Sequence[str], spaced: bool = False) ->
                     "put a field that holds a comma in double quotes"
                 )
             if fields:
-                rows.append((reader.line_num, dict(zip(head, fields))))
+                rows.append((reader.line_num, dict(zip(head, map(plain_cell, fields)))))
     except csv.Error as error:
         raise BundleError(f"{path}, line {reader.line_num}: not valid CSV ({error})") from error
     return rows

@@ -104,12 +104,13 @@ def film_record(meta: Mapping[str, object]) -> Record | None:
 class CanonicalFilmd(MapTransform, InvertibleTransform):
     """Bring films into the canonical frame: upright, square pixels, the exposed field; 1 x W x H -> 1 x H' x W'.
 
-    The record stands in the image's metadata under "film". The inverse takes C x H' x W' probabilities back to the file's
-    own pixel order, C x W x H, with 0 outside the exposed field.
+    The record stands in the image's metadata under "film". The inverse takes C x H' x W' probabilities back to the
+    file's own pixel order, C x W x H, with 0 outside the exposed field.
 
     Args:
         keys: the film first, then masks, which follow its record; C x W x H as `LoadRadiographd` loads them.
-        classifier: file of the network that looks at polarity and pose (`scripts.films.looking`); None believes the file.
+        classifier: file of the network that looks at polarity and pose (`scripts.films.looking`); None believes the
+            file.
         allow_missing_keys: skip absent keys.
 
     Raises:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from ..documents import read_table
+from ..documents import TableWriter, read_table
 from ..errors import BundleError
 from ..files import replacing
 from ..films.suffixes import image_stem
@@ -49,7 +48,7 @@ def write_tables(tables: Mapping[Path, tuple[Sequence[Mapping[str, object]], Seq
             names = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
             partial = stack.enter_context(replacing(path))
             with partial.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, names, restval="")
+                writer = TableWriter(file, names, restval="")
                 writer.writeheader()
                 writer.writerows(rows)
 

@@ -17,6 +17,7 @@ from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
 
 from ..data.loading import pixel_spacing
+from ..documents import TableWriter, plain_cell
 from ..files import TEXT, naming_full_disk, remove_partials, replacing, write_json
 from ..films.suffixes import image_stem
 from .metrics import METRICS, image_metrics
@@ -64,7 +65,7 @@ class MetricsTable:
         self._started = 0.0
         self._part = self.path.with_name(f"{self.path.name}.rows.{os.getpid()}.partial")
         self._file = None
-        self._writer: csv.DictWriter | None = None
+        self._writer: TableWriter | None = None
 
     def attach(self, engine: Engine) -> None:
         """Register on a MONAI evaluator."""
@@ -87,7 +88,7 @@ class MetricsTable:
         if idist.get_world_size() == 1:  # a process of another machine would look dead
             remove_partials(self.output_dir)
         self._file = self._part.open("w", newline="", **TEXT)
-        self._writer = csv.DictWriter(self._file, self.columns(), extrasaction="ignore")
+        self._writer = TableWriter(self._file, self.columns(), extrasaction="ignore")
         self._writer.writeheader()
 
     def iteration_started(self, engine: Engine) -> None:
@@ -157,7 +158,7 @@ class MetricsTable:
         with self.path.open(newline="", **TEXT) as file:
             for row in csv.DictReader(file):
                 yield {
-                    name: value if name in IDENTIFYING else float(value)
+                    name: plain_cell(value) if name in IDENTIFYING else float(value)
                     for name, value in row.items()
                     if name not in kept and value != ""
                 }

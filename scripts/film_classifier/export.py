@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +35,9 @@ def export_classifier(
     network.eval()
     layers = integer_layers(network, pictures["train"])
     content = io.BytesIO()
-    named = {f"{name}{n}": part for n, layer in enumerate(layers) for name, part in zip(("weight", "bias", "scale"), layer)}
+    named = {
+        f"{name}{n}": part for n, layer in enumerate(layers) for name, part in zip(("weight", "bias", "scale"), layer)
+    }
     np.savez_compressed(content, **named)
     with replacing(path) as partial:
         partial.write_bytes(content.getvalue())

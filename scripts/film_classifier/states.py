@@ -37,11 +37,11 @@ class StateBatch:
         stretch: float = 0.15,
         shift: float = 0.1,
         gamma: float = 0.8,
-        clip: float = 0.2,
+        clip: float = 0.15,
         contrast: tuple[float, float] = (-0.5, 1.5),
-        noise: float = 0.06,
+        noise: float = 0.05,
         shutters: float = 0.15,
-        depth: float = 0.12,
+        depth: float = 0.1,
         patches: int = 4,
     ) -> None:
         self.generator = torch.Generator().manual_seed(seed)
@@ -97,7 +97,7 @@ class StateBatch:
                     lines = max(1, int(self.uniform(0, self.depth, 1) * SIDE))
                     part = image if side < 2 else image.T
                     gray = float(self.uniform(0, 1, 1)) > 0.7
-                    part[:lines if side % 2 == 0 else None][-lines:] = float(gray)
+                    part[: lines if side % 2 == 0 else None][-lines:] = float(gray)
             for _ in range(int(torch.randint(self.patches + 1, (1,), generator=self.generator))):
                 height, width = (int(value) for value in self.uniform(1, 12, 2))
                 top, left = (int(value) for value in self.uniform(0, SIDE - 2, 2))

@@ -19,6 +19,19 @@ from .pose import UPRIGHT, Pose
 TURNED, INVERTED, HEART_ON_THE_RIGHT = "turned_by_content", "inverted_by_content", "heart_on_the_right"
 
 
+# What had to be done to a film, by the number of its pose
+POSE_NAMES = (
+    "upright",
+    "mirrored",
+    "turned upside down and mirrored",
+    "turned by 180 degrees",
+    "mirrored about its diagonal",
+    "turned clockwise",
+    "turned counterclockwise",
+    "mirrored about its other diagonal",
+)
+
+
 @dataclass(frozen=True)
 class Record:
     """How a canonical film came about.
@@ -61,7 +74,7 @@ class Record:
         return left, top, min(max(right, left + 1), self.columns), min(max(bottom, top + 1), self.rows)
 
     def to_stored(self) -> np.ndarray:
-        """3 x 3 matrix from (x, y, 1) of the canonical film to those of the stored film; pixels' centres are whole."""
+        """3 x 3 matrix from (x, y, 1) of the canonical film to those of the stored one; centres of pixels are whole."""
         upright = self.pose.to_stored(self.height, self.width)
         height, width = (self.width, self.height) if self.pose.transpose else (self.height, self.width)
         across, down = width / self.columns, height / self.rows
@@ -118,6 +131,21 @@ class Record:
             "flags": ";".join(self.flags),
             **{f"{name}_source": text for name, text in self.sources.items()},
         }
+
+    def described(self) -> dict[str, str]:
+        """Where "values", "pose", "spacing" and "field" came from and what they are, for people."""
+        told = dict(self.sources)
+        told["pose"] = f"{POSE_NAMES[self.pose.number]} ({told.get('pose', '')})"
+        if self.field is not None:
+            corners = " ".join(f"{x:.0f},{y:.0f}" for x, y in self.stored_corners())
+            told["field"] = f"{told['field']}: {corners}"
+        return told
+
+    def stored_corners(self) -> np.ndarray:
+        """4 x 2 corners (x, y) of the field in the file's own pixels, from the canonical film's upper left clockwise."""
+        height, width = self.shape
+        corners = np.array([(0, 0, 1), (width, 0, 1), (width, height, 1), (0, height, 1)]) - [0.5, 0.5, 0]
+        return (corners @ self.to_stored().T)[:, :2] + 0.5
 
     @classmethod
     def of(cls, content: dict[str, object]) -> Record:
@@ -244,10 +272,6 @@ def warped(values: np.ndarray, matrix: np.ndarray, shape: tuple[int, int], outsi
     picture = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
     return np.asarray(
         picture.transform(
-            shape[::-1],
-            Image.Transform.AFFINE,
-            tuple(edges[:2].ravel()),
-            Image.Resampling.BILINEAR,
-            fillcolor=outside,
+            shape[::-1], Image.Transform.AFFINE, tuple(edges[:2].ravel()), Image.Resampling.BILINEAR, fillcolor=outside
         )
     )

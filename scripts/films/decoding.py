@@ -41,13 +41,15 @@ def stored_pixels(dataset, path: str | Path) -> np.ndarray:
         Exception: damaged pixels, or a compressed frame of another size than the header says.
     """
     syntax = dataset.file_meta.TransferSyntaxUID
+    if hasattr(dataset, "pixel_array_options"):  # pydicom 3 clears the upper bits, where a value may sit
+        dataset.pixel_array_options(correct_unused_bits=False)
     if not syntax.is_compressed or syntax.is_deflated:
         return dataset.pixel_array
     check_items(dataset.PixelData)
     if syntax != RLE:  # whose frames state no size, and whose pixels may look like one that does
         check_frame(dataset)
-    if syntax in DECODERS and hasattr(dataset, "pixel_array_options"):  # pydicom 3
-        dataset.pixel_array_options(decoding_plugin=DECODERS[syntax])
+    if syntax in DECODERS and hasattr(dataset, "pixel_array_options"):
+        dataset.pixel_array_options(decoding_plugin=DECODERS[syntax], correct_unused_bits=False)
         try:
             return dataset.pixel_array
         except Exception:  # a variant that this decoder does not know, or damage: GDCM will tell

@@ -17,7 +17,9 @@ from .windows import Window, can_be_meant
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow weighs colour
 FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"  # Digital X-Ray Image Storage - For Processing
-DARKEST = 1e-4  # of the brightest exposure, below which a logarithm shows noise alone
+# Added to an exposure before its logarithm, of the largest: what lies far below is scatter and noise, which a logarithm
+# would spread over half of the grays
+SCATTER = 0.02
 
 
 def displayed(pixels: np.ndarray, dataset, path: str | Path) -> tuple[np.ndarray, str, bool]:
@@ -42,7 +44,7 @@ def displayed(pixels: np.ndarray, dataset, path: str | Path) -> tuple[np.ndarray
         source = f"FOR PROCESSING, {dataset.get('PixelIntensityRelationship') or 'relationship not given'}"
     else:
         shown, source = chosen_window(values, exposed, dataset, source)
-        inverted, known = is_inverted(dataset), True
+        inverted, known = is_inverted(dataset), not contradicts_itself(dataset)
     inner = shown[~padding] if exposed is not values else shown
     low, high = inner.min(), inner.max()
     if inverted:
@@ -119,8 +121,8 @@ def of_exposure(values: np.ndarray, dataset) -> tuple[np.ndarray, bool, bool]:
     sign = int(sign) if sign else 0
     if relationship == "LIN":
         exposure = values if sign >= 0 else values.max() - values  # -1: the larger the value, the less came through
-        exposure = np.maximum(exposure, DARKEST * max(float(exposure.max()), 1e-6))
-        return np.log(exposure), True, sign != 0
+        exposure = np.maximum(exposure, 0)
+        return np.log(exposure + max(SCATTER * float(exposure.max()), 1e-6)), True, sign != 0
     return values, sign > 0 if sign else is_inverted(dataset), sign != 0
 
 
@@ -143,8 +145,15 @@ def _numbered(dataset) -> enumerate:
 
 
 def is_inverted(dataset) -> bool:
-    """Whether the lowest value is meant to be bright: PresentationLUTShape, else the photometric interpretation."""
-    shape = str(dataset.get("PresentationLUTShape") or "").strip().upper()
-    if shape in ("IDENTITY", "INVERSE"):
-        return shape == "INVERSE"
-    return dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+    """Whether the lowest value is meant to be bright: by the photometric interpretation or PresentationLUTShape."""
+    return dataset.get("PhotometricInterpretation") == "MONOCHROME1" or presentation_shape(dataset) == "INVERSE"
+
+
+def contradicts_itself(dataset) -> bool:
+    """Whether PresentationLUTShape is not the one that belongs to the photometric interpretation (C.11.6.1.2)."""
+    inverse = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+    return presentation_shape(dataset) == ("IDENTITY" if inverse else "INVERSE")
+
+
+def presentation_shape(dataset) -> str:
+    return str(dataset.get("PresentationLUTShape") or "").strip().upper()

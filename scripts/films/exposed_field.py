@@ -10,14 +10,19 @@ from scipy import ndimage
 
 SIDE = 128  # longest side in pixels of the picture that is looked at
 TOLERANCE = 0.07  # how far a surround's grays lie apart, of the picture's range
+SMALLEST = 16  # sides in pixels below which nothing is looked for
 RING = 0.12  # share of the outermost pixels that are alike, below which there is no surround
 MOST_TURNED, STEP = 16.0, 0.5  # degrees
 THINNEST = 0.02  # of the picture's side: a thinner surround does no harm
-STRAIGHT = 0.45  # share of a side of the field that must be a straight edge
+STRAIGHT = 0.36  # share of a side of the field that must be a straight edge
+ONE_EDGE = 0.75  # the same, of a turned field that has one edge alone
+ENCLOSED = 0.7  # share of the outermost pixels that are surround: then round fields have sides, too
+SHARP = 0.15  # of the picture's range: how much it changes at an edge that is not straight
 CLEAN = 0.93  # share of what is cut off at a side that must be surround
 SPECK = 0.004  # of the picture: smaller islands in a surround are letters and markers
 LEAST = 0.15  # of the picture's area that a field has
 BAND = 0.75  # of pixels, two of which an edge takes up
+BLUR = 2  # pixels
 LAYERS = 3  # a film with a black border on a light box has two surrounds
 
 
@@ -80,7 +85,7 @@ def find_field(picture: np.ndarray) -> Field | None:
     """
     height, width = picture.shape
     small = thumbnail(picture, SIDE)
-    if min(small.shape) < 16 or not has_flat_ring(small):
+    if min(small.shape) < SMALLEST or not has_flat_ring(small):
         return None
     low, high = np.percentile(small, (1, 99))
     small = ((small - low) / max(high - low, 1e-6)).clip(0, 1)
@@ -91,8 +96,9 @@ def find_field(picture: np.ndarray) -> Field | None:
         if inner is None:
             break
         found = inner.inside(found)
-        view = sampled(small, found)
-        if not has_flat_ring(view):
+        # Edges are blurred, which would hide the next surround
+        view = sampled(small, Field(BLUR, BLUR, found.width - 2 * BLUR, found.height - 2 * BLUR).inside(found))
+        if min(view.shape) < SMALLEST or not has_flat_ring(view):
             break
     if found is whole or found.width * found.height < LEAST * small.size:
         return None
@@ -123,11 +129,13 @@ def outermost(picture: np.ndarray) -> np.ndarray:
 
 
 def field_of_layer(picture: np.ndarray) -> Field | None:
-    """The field within the surround of one gray of an H x W picture in [0, 1]."""
+    """The field within the surround of one gray, or of two, of an H x W picture in [0, 1]."""
     best, most = None, 0.0
-    for level in levels(picture):
-        surround = surround_of(picture, level)
-        field = fitted(~surround)
+    surrounds = [surround_of(picture, level) for level in levels(picture)]
+    if len(surrounds) == 2:
+        surrounds.append(surrounds[0] | surrounds[1])
+    for surround in surrounds:
+        field = fitted(picture, ~surround)
         if field is None:
             continue
         cut = surround.size - field.width * field.height
@@ -139,7 +147,7 @@ def field_of_layer(picture: np.ndarray) -> Field | None:
 def levels(picture: np.ndarray) -> list[float]:
     """Grays that a good share of the outermost pixels have, at most two."""
     counts, edges = np.histogram(outermost(picture), 16, (0, 1))
-    share = (counts / counts.sum())
+    share = counts / counts.sum()
     order = [bin_ for bin_ in np.argsort(-share) if share[bin_] >= RING / 2]
     chosen: list[float] = []
     for bin_ in order:
@@ -150,8 +158,11 @@ def levels(picture: np.ndarray) -> list[float]:
 
 
 def surround_of(picture: np.ndarray, level: float) -> np.ndarray:
-    """Pixels about as bright as `level` that hang together with the picture's edge, with the specks within them."""
-    alike = np.abs(picture - level) <= TOLERANCE
+    """Pixels about as bright as `level` that hang together with the picture's edge, with the specks within them.
+
+    Light boxes and walls are brighter here than there, as a slope over the picture.
+    """
+    alike = np.abs(picture - slope_of(picture, level)) <= TOLERANCE
     parts, _ = ndimage.label(alike)
     touching = np.zeros(parts.max() + 1, dtype=bool)
     touching[outermost(parts)] = True
@@ -164,11 +175,34 @@ def surround_of(picture: np.ndarray, level: float) -> np.ndarray:
     return surround | small[islands]
 
 
-def fitted(film: np.ndarray) -> Field | None:
-    """The rectangle whose sides are straight edges of an H x W boolean film, or None where it has none."""
+def slope_of(picture: np.ndarray, level: float) -> np.ndarray:
+    """The plane through those outermost pixels of an H x W picture that are about as bright as `level`."""
+    height, width = picture.shape
+    ring = outermost(picture)
+    rows, columns = np.arange(height), np.arange(width)
+    y = outermost(np.broadcast_to(rows[:, None], picture.shape)) / height
+    x = outermost(np.broadcast_to(columns, picture.shape)) / width
+    terms = np.column_stack([np.ones(len(ring)), x, y])
+    plane, reach = np.array([level, 0.0, 0.0]), 2.5 * TOLERANCE
+    for _ in range(3):
+        near = np.abs(ring - terms @ plane) <= reach
+        if near.sum() < RING * len(ring):
+            return np.float32(level)
+        plane = np.linalg.lstsq(terms[near], ring[near], rcond=None)[0]
+        reach = max(TOLERANCE, 0.7 * reach)
+    return (plane[0] + plane[1] * columns / width + plane[2] * rows[:, None] / height).astype(np.float32)
+
+
+def fitted(picture: np.ndarray, film: np.ndarray) -> Field | None:
+    """The rectangle whose sides are straight edges of an H x W boolean `film` in a picture, or None where it has none.
+
+    A film that surround encloses may also be round: there sharp edges do.
+    """
     if not film.any() or film.all():
         return None
     height, width = film.shape
+    ring = outermost(film)
+    enclosed = ring.mean() <= 1 - ENCLOSED
     sides = extremes(film)
     angles = np.arange(-MOST_TURNED, MOST_TURNED + STEP, STEP)
     places, supports = zip(*(straight_edges(points, sign, axis, angles) for points, sign, axis in sides))
@@ -183,12 +217,10 @@ def fitted(film: np.ndarray) -> Field | None:
     ys, xs = np.nonzero(film)
     across, down = xs * cosine + ys * sine, ys * cosine - xs * sine
     limits = []
-    for number, (coordinate, length, other) in enumerate(
-        ((across, width, height), (across, width, height), (down, height, width), (down, height, width))
-    ):
+    for number, (coordinate, other) in enumerate(((across, height), (across, height), (down, width), (down, width))):
         outer = float(coordinate.min() if number % 2 == 0 else coordinate.max())
         edge = float(places[number][best])
-        straight = supports[number][best] >= STRAIGHT * 0.8 * other
+        straight = supports[number][best] >= STRAIGHT * other
         limits.append(edge if straight else outer)
     left, right, top, bottom = limits
     # Upright, a side without an edge ends with the picture
@@ -196,20 +228,37 @@ def fitted(film: np.ndarray) -> Field | None:
         outer = (0, width - 1, 0, height - 1)
         lengths = (height, height, width, width)
         left, right, top, bottom = (
-            limit if supports[n][best] >= STRAIGHT * 0.8 * lengths[n] and is_clean(film, n, limit) else outer[n]
+            (
+                limit
+                if (supports[n][best] >= STRAIGHT * lengths[n] or (enclosed and sharpness(picture, *sides[n]) >= SHARP))
+                and is_clean(film, n, limit)
+                else outer[n]
+            )
             for n, limit in enumerate(limits)
         )
         depth = max(left / width, 1 - (right + 1) / width, top / height, 1 - (bottom + 1) / height)
         if depth < THINNEST:
             return None
         return Field(left, top, right - left + 1, bottom - top + 1)
-    if (supports[:, best] >= STRAIGHT * 0.8 * np.array([height, height, width, width])).sum() < 2:
+    shares = supports[:, best] / np.array([height, height, width, width])
+    if (shares >= STRAIGHT).sum() < 2 and shares.max() < ONE_EDGE:
         return None
     lost = ((across < left - 1.5) | (across > right + 1.5) | (down < top - 1.5) | (down > bottom + 1.5)).mean()
     if lost > 1 - CLEAN:
         return None
     corner = (left - 0.5) * np.array([cosine, sine]) + (top - 0.5) * np.array([-sine, cosine]) + 0.5
     return Field(float(corner[0]), float(corner[1]), right - left + 1, bottom - top + 1, float(angle))
+
+
+def sharpness(picture: np.ndarray, points: np.ndarray, sign: int, axis: int) -> float:
+    """By how much an H x W picture in [0, 1] changes at the outermost pixels of its film on one side: the median."""
+    if len(points) == 0:
+        return 0.0
+    step = np.zeros(2, dtype=int)
+    step[axis] = 2 * sign
+    most = np.array(picture.shape[::-1]) - 1
+    inside, outside = ((points + way * step).clip(0, most) for way in (-1, 1))
+    return float(np.median(np.abs(picture[inside[:, 1], inside[:, 0]] - picture[outside[:, 1], outside[:, 0]])))
 
 
 def is_clean(film: np.ndarray, side: int, limit: float) -> bool:

@@ -1,6 +1,6 @@
 """Polarity and pose of a film by looking at it: a small convolutional network in integers.
 
-It answers with one of sixteen states: which of the eight poses would make the film upright, and whether it is a negative.
+It answers with sixteen probabilities: which of eight poses would make the film upright, and whether it is a negative.
 `scripts.looking` trains it (configs/looking.yaml).
 """
 
@@ -24,10 +24,9 @@ POSES = 8
 WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "film_classifier.npz"
 BRIGHTEST = 255  # activations are 8 bits
 PERCENTILES = (1, 99)
-# Least confidence at which it acts. Chosen on validation films (docs/films.md); a mirror shows in the heart alone, and
-# hearts differ.
+# Least confidence at which it acts. Chosen on validation films; a mirror shows in the heart alone, and hearts differ.
 SURE_OF_TURN, SURE_OF_MIRROR, SURE_OF_NEGATIVE = 0.9, 0.97, 0.9
-BEYOND_DOUBT = 0.995  # where the file says otherwise
+BEYOND_DOUBT = 0.99  # where the file says otherwise
 
 
 @dataclass(frozen=True)
@@ -42,16 +41,34 @@ class Look:
 
     @cached_property
     def pose(self) -> Pose:
-        """What would most probably make the film upright."""
-        return Pose.numbered(int(self._poses.argmax()))
+        """What would most probably make the film upright.
+
+        Of a turn and its mirror image, the turn is taken, unless the heart is surely on the other side: films are
+        turned every day, and mirrored now and then.
+        """
+        turned, mirrored = self._pair
+        return Pose.numbered(mirrored if self.mirror_share >= SURE_OF_MIRROR else turned)
 
     @cached_property
     def _poses(self) -> np.ndarray:
         return self.probability[:POSES] + self.probability[POSES:]
 
+    @cached_property
+    def _pair(self) -> tuple[int, int]:
+        """Numbers of the most probable turn and of the pose that is its mirror image."""
+        pair = 2 * int(self._poses.reshape(-1, 2).sum(axis=1).argmax())
+        return (pair + 1, pair) if Pose.numbered(pair).mirrors else (pair, pair + 1)
+
+    @property
+    def mirror_share(self) -> float:
+        """Probability that the most probable turn goes with a mirror."""
+        turned, mirrored = self._pair
+        return float(self._poses[mirrored] / max(self._poses[turned] + self._poses[mirrored], 1e-12))
+
     @property
     def pose_confidence(self) -> float:
-        return float(self._poses.max())
+        """Probability of the turn, mirrored or not."""
+        return float(self._poses[list(self._pair)].sum())
 
     @property
     def negative(self) -> float:
@@ -72,14 +89,12 @@ class Look:
         return self.pose == UPRIGHT and not self.inverted
 
     def sure_of_polarity(self, stated: bool) -> bool:
-        """Whether to change the polarity, which the file has `stated` or not."""
+        """Whether to change the polarity, `stated` by the file or not."""
         return self.polarity_confidence >= (BEYOND_DOUBT if stated else SURE_OF_NEGATIVE)
 
     def sure_of_pose(self, stated: bool) -> bool:
-        """Whether to change the pose, which the file has `stated` or not."""
-        if stated:
-            return self.pose_confidence >= BEYOND_DOUBT
-        return self.pose_confidence >= (SURE_OF_MIRROR if self.pose.mirrors else SURE_OF_TURN)
+        """Whether to change the pose, `stated` by the file or not."""
+        return self.pose_confidence >= (BEYOND_DOUBT if stated else SURE_OF_TURN)
 
 
 UNSURE = Look(np.eye(2 * POSES)[0])
@@ -89,8 +104,9 @@ class Classifier:
     """The network, in NumPy: integers in, integers between its layers.
 
     Args:
-        layers: (weight, bias, multiplier) of each: int8 O x I x 3 x 3, int32 O, float64 O. A 3 x 3 convolution of stride 2
-            with zeros around, then `multiplier` and rounding to 8 bits; the last one's weight is O x I and ends in logits.
+        layers: (weight, bias, multiplier) of each: int8 O x I x 3 x 3, int32 O, float64 O. A 3 x 3 convolution of stride
+            2 with zeros around, then `multiplier` and rounding to 8 bits; the last one's weight is O x I and ends in
+            logits.
     """
 
     def __init__(self, layers: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from ..errors import BundleError
 from .film import StoredFilm
@@ -18,6 +18,8 @@ RASTER_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 # PIL modes that hold one gray channel at full depth; all others are converted to 8-bit gray (luma, without alpha).
 GRAY_MODES = ("L", "I", "I;16", "I;16B", "I;16L", "F")
 ORIENTATION, PHOTOMETRIC, WHITE_IS_ZERO = 0x0112, 262, 0
+# Pillow knows TIFF of 16 bits WhiteIsZero with the low byte first, but not with the high byte first
+TiffImagePlugin.OPEN_INFO.setdefault((b"MM", WHITE_IS_ZERO, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
 SAMPLES_PER_INCH = (282, 283)  # XResolution, YResolution; the unit does not matter here
 
 

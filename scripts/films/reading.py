@@ -74,7 +74,9 @@ def read_size(path: str | Path) -> tuple[int, int]:
             import nibabel
 
             shape = nibabel.load(path).shape
-            size = tuple(shape[axis] if len(shape) > 1 else (*shape, 1)[n] for n, axis in enumerate(picture_axes(shape)))
+            size = tuple(
+                shape[axis] if len(shape) > 1 else (*shape, 1)[n] for n, axis in enumerate(picture_axes(shape))
+            )
         elif suffix in DICOM_SUFFIXES:
             header = read_header(path)
             size = (int(header.Columns), int(header.Rows))

@@ -11,7 +11,20 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from scipy import ndimage
 
-FLAGS = ("nothing_found", "one_lung", "touches_border", "low_confidence", "not_a_chest_film")
+from ..data.loading import film_record
+from ..films.canonical import HEART_ON_THE_RIGHT, INVERTED, TURNED
+
+# The last three come from the film's record, see `scripts.films.canonical`
+FLAGS = (
+    "nothing_found",
+    "one_lung",
+    "touches_border",
+    "low_confidence",
+    "not_a_chest_film",
+    TURNED,
+    INVERTED,
+    HEART_ON_THE_RIGHT,
+)
 
 
 def expected_dice(probability: torch.Tensor) -> float:
@@ -53,9 +66,11 @@ class QualityFlagsd(MapTransform):
 
     - nothing_found: the mask is empty.
     - one_lung: the second largest part is small beside the largest (only where all lungs are one class).
-    - touches_border: the film may be cropped.
+    - touches_border: the film, or its exposed field, may be cropped.
     - low_confidence: the network expects a low Dice of its own mask.
     - not_a_chest_film: it expects a very low one, or a low one of a mask that is not two parts within the film.
+    - turned_by_content, inverted_by_content: the file did not say so, but the picture shows it.
+    - heart_on_the_right: the picture looks mirrored, but the file says where right is.
 
     docs/quality_flags.md says how often each is raised, on films and on other pictures.
 
@@ -85,8 +100,12 @@ class QualityFlagsd(MapTransform):
     def __call__(self, data: Mapping[Hashable, MetaTensor]) -> dict[Hashable, object]:
         d = dict(data)
         for key in self.key_iterator(d):
-            step = coarsening(d[key].shape[1:])
-            d["flags"] = self.flags(d[key][0, ::step, ::step].cpu().numpy() > 0, d["expected_dice"])
+            mask, record = d[key][0].cpu().numpy(), film_record(d[key].meta)
+            if record is not None and record.field is not None:
+                mask = record.apply(mask.T).T
+            step = coarsening(mask.shape)
+            d["flags"] = self.flags(mask[::step, ::step] > 0.5, d["expected_dice"])
+            d["flags"] += record.flags if record is not None else ()
         return d
 
     def flags(self, mask: np.ndarray, expected: float) -> list[str]:

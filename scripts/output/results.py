@@ -10,9 +10,11 @@ from pathlib import Path
 import torch
 from ignite.engine import Engine, Events
 
-from ..data.loading import pixel_spacing
+from ..data.loading import film_record, pixel_spacing
+from ..documents import TableWriter, plain_cell
 from ..errors import BundleError
 from ..files import TEXT, name_below, naming_full_disk, replacing
+from ..films.pose import UPRIGHT
 from .areas import lung_areas
 
 COLUMNS = (
@@ -24,6 +26,10 @@ COLUMNS = (
     "height",
     "row_spacing_mm",
     "column_spacing_mm",
+    "values",
+    "pose",
+    "spacing",
+    "field",
     "area_share",
     "area_cm2",
     "right_lung_cm2",
@@ -67,7 +73,8 @@ class Results:
             raise BundleError(f"{self.path}: cannot be read as the table of an earlier run ({error})") from error
         if head != COLUMNS:
             raise BundleError(f"{self.path}: is no table of an earlier run; move it away, or run without resume")
-        return [row for row in rows if row["message"] is not None]  # a row that a crash cut off is repeated
+        whole = [row for row in rows if row["message"] is not None]  # a row that a crash cut off is repeated
+        return [{name: plain_cell(text) for name, text in row.items()} for row in whole]
 
     def pending(self, items: Sequence[dict]) -> list[dict]:
         """`items` without those that are done."""
@@ -90,7 +97,7 @@ class Results:
         for result in engine.state.output:
             labels = torch.as_tensor(result["pred"][0]).cpu().numpy()
             meta = result["pred"].meta
-            spacing = pixel_spacing(meta)
+            spacing, record = pixel_spacing(meta), film_record(meta)
             row = {
                 "file": self.name(meta["filename_or_obj"]),
                 "status": "failed" if "error" in result else "done",
@@ -102,9 +109,11 @@ class Results:
                 "written": ";".join(result["files"]),
                 "message": result.get("error", ""),
             }
+            if record is not None:
+                row |= record.described()
             if spacing is not None:
                 row |= {"row_spacing_mm": f"{spacing[0]:g}", "column_spacing_mm": f"{spacing[1]:g}"}
-                areas = lung_areas(labels, self.class_names, spacing, meta.get("patient_orientation", ""))
+                areas = lung_areas(labels, self.class_names, spacing, record.pose if record else UPRIGHT)
                 row |= {name: f"{area:.1f}" for name, area in areas.items()}
             self.add(row)
 
@@ -120,11 +129,11 @@ class Results:
         """
         if self._file is None:
             with replacing(self.path) as partial, partial.open("w", newline="", **TEXT) as file:
-                writer = csv.DictWriter(file, COLUMNS, restval="")
+                writer = TableWriter(file, COLUMNS, restval="")
                 writer.writeheader()
                 writer.writerows(self.rows)
             self._file = self.path.open("a", newline="", **TEXT)
-            self._writer = csv.DictWriter(self._file, COLUMNS, restval="")
+            self._writer = TableWriter(self._file, COLUMNS, restval="")
         with naming_full_disk(self.path, "run with --resume True"):
             self._writer.writerow(row)
             self._file.flush()

@@ -11,7 +11,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, SaveImaged
 
-from ..data.loading import pixel_spacing
+from ..data.loading import film_record, pixel_spacing
 from ..errors import BundleError
 from ..files import name_below
 from ..films.suffixes import NIFTI_SUFFIXES, image_format, image_stem
@@ -66,7 +66,7 @@ class SaveMaskd(SaveImaged):
         for key in self.key_iterator(d):
             meta = d[key].meta
             labels = d[key][0].cpu().numpy().astype(np.uint8)
-            mask = Mask(labels, Path(meta["filename_or_obj"]), self.class_names, pixel_spacing(meta))
+            mask = Mask(labels, Path(meta["filename_or_obj"]), self.class_names, pixel_spacing(meta), film_record(meta))
             for name in self.formats or (["nifti"] if image_format(mask.source) in NIFTI_SUFFIXES else ["png"]):
                 try:
                     d["files"].append(self.save(mask, name))

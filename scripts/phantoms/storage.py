@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..documents import TableWriter
 from ..errors import BundleError
 from ..files import replacing, write_json
 from .detectors import DETECTORS
@@ -73,7 +74,7 @@ def write_phantoms(
             dict(zip(COLUMNS, ("phantom", name, name, *files, "PA", phantom.finding, "excluded", "Apache-2.0")))
         )
     with (folder / "manifest.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = TableWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
     write_json(record, recipe)  # last: it says that the set is complete
@@ -97,7 +98,7 @@ def write_detectors(folder: str | Path, count: int, size: int = 256, seed: int =
             rows.append({**row, **own, **{key: f"{name}/{row[key]}" for key in ("image", "mask")}})
     with replacing(folder / "manifest.csv") as partial:
         with partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
+            writer = TableWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(rows)
 

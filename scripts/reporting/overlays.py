@@ -11,7 +11,7 @@ from scipy.ndimage import binary_erosion
 
 from ..files import replacing
 
-TRUTH, PREDICTION = (60, 220, 90), (255, 70, 70)
+TRUTH, PREDICTION, FIELD = (60, 220, 90), (255, 70, 70), (80, 160, 255)
 MARGIN = 16
 
 
@@ -32,7 +32,12 @@ def overlay_panel(
 
 
 def overlay(
-    image: np.ndarray, prediction: np.ndarray, truth: np.ndarray | None = None, side: int = 256, thickness: int = 1
+    image: np.ndarray,
+    prediction: np.ndarray,
+    truth: np.ndarray | None = None,
+    side: int = 256,
+    thickness: int = 1,
+    field: np.ndarray | None = None,
 ) -> Image.Image:
     """One radiograph with the outlines of the predicted (red) and the true (green) mask.
 
@@ -41,6 +46,7 @@ def overlay(
         prediction, truth: C x H x W booleans.
         side: longest side of the picture in pixels.
         thickness: of the outlines in pixels.
+        field: 4 x 2 corners (x, y) of the exposed field in pixels of the image, drawn in blue, or None.
     """
     low, high = np.percentile(image, (0.5, 99.5))
     gray = np.clip((image - low) / max(high - low, 1e-6), 0, 1) * 255
@@ -51,7 +57,11 @@ def overlay(
         for channel in () if mask is None else mask:
             shown = np.array(Image.fromarray(channel.astype(np.uint8) * 255).resize(size, Image.Resampling.NEAREST)) > 0
             picture[outline(shown, thickness)] = colour
-    return Image.fromarray(picture)
+    drawn = Image.fromarray(picture)
+    if field is not None:
+        corners = [tuple(corner) for corner in np.asarray(field) * scale]
+        ImageDraw.Draw(drawn).line([*corners, corners[0]], fill=FIELD, width=thickness)
+    return drawn
 
 
 def join_panels(panels: Sequence[Image.Image], columns: int = 6) -> Image.Image:
