@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
@@ -49,7 +48,6 @@ def write_dicom(
     photometric: str = "MONOCHROME2",
     sop_class: str = CR,
     syntax: str = ExplicitVRLittleEndian,
-    frame: bytes | None = None,
 ) -> Path:
     """Write one film; returns the path with its suffix.
 
@@ -59,8 +57,7 @@ def write_dicom(
         tags: by keyword, instead of what follows from the other arguments, None for none; or (group, element) with VR
             and value.
         bits: BitsStored; HighBit is one less.
-        syntax: transfer syntax; a compressed one comes with `frame`.
-        frame: compressed pixels.
+        syntax: transfer syntax, an uncompressed one or RLE.
     """
     film = header(sop_class)
     film.SamplesPerPixel = 1 if pixels.ndim == 2 else 3
@@ -80,14 +77,15 @@ def write_dicom(
                 setattr(film, name, value)
         order = "<" if syntax.is_little_endian else ">"
         words = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
-        film.PixelData = encapsulate([frame]) if frame else words + b"\0" * (len(words) % 2)
-        film["PixelData"].VR = "OB" if frame else "OW"
+        film.add_new(0x7FE00010, "OW", words + b"\0" * (len(words) % 2))
         film.file_meta = FileMetaDataset()
         film.file_meta.MediaStorageSOPClassUID, film.file_meta.MediaStorageSOPInstanceUID = (
             film.SOPClassUID,
             film.SOPInstanceUID,
         )
-        film.file_meta.TransferSyntaxUID = syntax
+        film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax.is_compressed else syntax
+        if syntax.is_compressed and syntax.is_encapsulated:
+            film.compress(syntax, encoding_plugin="pydicom")  # gdcm ends the process on some widths
         path = path.with_name(f"{path.name}.dcm")
         film.save_as(path, enforce_file_format=True)
     return path

@@ -48,7 +48,7 @@ def voi_lut(kind: str, film: Film, rng: np.random.Generator, path: Path) -> Vari
     pixels = values.astype(np.int16 if kind == "signed" else np.uint16)
     if kind == "or_window":
         extra = {"WindowCenter": float(rng.integers(0, 4096)), "WindowWidth": float(rng.choice([0, 1, 50]))}
-    wide = 16 if kind in ("full", "offset") else 12
+    wide = 16 if kind in ("full", "offset", "signed") else 12
     written = write_dicom(path, pixels, {"VOILUTSequence": [item], **extra}, bits=wide)
     return Variant(written, film, f"{len(entries)} entries of {bits} bits, said {said}, first {first} {descriptor}")
 

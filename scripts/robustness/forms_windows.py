@@ -58,7 +58,8 @@ def with_outliers(pixels: np.ndarray, mask: np.ndarray, rng: np.random.Generator
         top, left = (corner // 2) * (height - rows), (corner % 2) * (width - columns)
         part = np.s_[top : top + rows, left : left + columns]
         pixels[part] = np.where(mask[part], pixels[part], high)
-    pixels[int(rng.integers(0, height // 20)), :] = low
+    line = int(rng.integers(0, height // 20))
+    pixels[line] = np.where(mask[line], pixels[line], low)
     return pixels
 
 
