@@ -109,10 +109,11 @@ def test_files_that_only_looking_can_tell_say_nothing_true(name, tmp_path):
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_exif_brings_the_film_upright_as_pillow_reads_it(container, orientation, tmp_path):
     variant = written(f"exif_{container}_{orientation}", tmp_path)
-    with Image.open(variant.path) as image:
+    # By name, Pillow 13.0 maps a TIFF into memory with rows and columns swapped
+    with variant.path.open("rb") as file, Image.open(file) as image:
         assert image.getexif()[0x0112] == orientation
-        image.load()  # turns a TIFF; numpy would ask for its shape before
-        upright = np.asarray(image if container == "tiff" else ImageOps.exif_transpose(image), float)
+        image.load()  # turns a TIFF, which loses its Orientation
+        upright = np.asarray(ImageOps.exif_transpose(image), float)
     assert np.corrcoef(upright.ravel(), film().image.ravel())[0, 1] > (0.99 if container == "jpeg" else 0.9999)
 
 
