@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .dicom_writing import DX_FOR_PRESENTATION, DX_FOR_PROCESSING, stored, write_dicom
+from .dicom_writing import CR, DX_FOR_PRESENTATION, DX_FOR_PROCESSING, stored, write_dicom
 from .forms import FORMS, Variant
 from .forms_windows import TOP
 from .geometry import Film
@@ -23,10 +23,12 @@ def for_processing(
     measured = measured if sign > 0 else measured.max() - measured
     top, bottom = 2 ** int(rng.choice([12, 14, 16])) - 1, float(rng.uniform(0, 0.08))
     pixels = np.round((bottom + measured * (0.98 - bottom)) * top).astype(np.uint16)
-    tags = {"PixelIntensityRelationship": relation, "PixelIntensityRelationshipSign": sign}
-    bits = int(top).bit_length()
-    written = write_dicom(path, pixels, tags, bits=bits, photometric=photometric, sop_class=DX_FOR_PROCESSING)
-    return Variant(written, film, f"e^{strength:.1f} in {bits} bits")
+    tags: dict[str, object] = {"PixelIntensityRelationship": relation, "PixelIntensityRelationshipSign": sign}
+    bits, sop_class = int(top).bit_length(), DX_FOR_PROCESSING
+    if rng.random() < 0.3:  # some CR readers say the same of theirs
+        sop_class, tags["PresentationIntentType"] = CR, "FOR PROCESSING"
+    written = write_dicom(path, pixels, tags, bits=bits, photometric=photometric, sop_class=sop_class)
+    return Variant(written, film, f"e^{strength:.1f} in {bits} bits, {'CR' if sop_class == CR else 'DX'}")
 
 
 for relation in ("LIN", "LOG"):

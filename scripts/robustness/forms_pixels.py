@@ -38,6 +38,8 @@ def spaced(tag: str, film: Film, rng: np.random.Generator, path: Path) -> Varian
     """Row spacing (height of a pixel), then column spacing (width)."""
     scaled, (tall, wide), detail = squeezed(film, rng)
     tags: dict[str, object] = {tag: [f"{tall:.6f}", f"{wide:.6f}"]}
+    if tag == "PixelSpacing" and rng.random() < 0.3:  # calibrated: on the detector the film is larger
+        tags["ImagerPixelSpacing"] = [f"{1.1 * tall:.6f}", f"{1.1 * wide:.6f}"]
     sop_class = {"NominalScannedPixelSpacing": SECONDARY_CAPTURE, "ImagerPixelSpacing": DX_FOR_PRESENTATION}.get(tag)
     written = write_dicom(path, stored(scaled.image), tags, **({"sop_class": sop_class} if sop_class else {}))
     return Variant(written, scaled, detail)
