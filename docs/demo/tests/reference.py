@@ -221,7 +221,7 @@ def write_boxes(folder: Path, path: Path) -> None:
         "mirrored.dcm": (20, 40, 490, 400),
         "turned_by_exif.jpg": (100, 40, 980, 800),
         "form_pixel_spacing.dcm": (10, 20, 200, 180),
-        "form_field_black_turned.png": (40, 30, 220, 230),
+        next(folder.glob("form_field_black_turned.*")).name: (40, 30, 220, 230),
     }
     upright = {}
     with path.open("w", newline="") as file:
@@ -276,7 +276,11 @@ def write_broken(folder: Path) -> dict[str, str]:
     picture = twelve_bit(phantom(0, 64))
     write_dicom(folder / "other_modality.dcm", picture, Modality="CT")
     write_dicom(folder / "three_frames.dcm", np.stack([picture] * 3))
-    write_dicom(folder / "pseudo_colour.dcm", eight_bit(phantom(0, 64)), "PALETTE COLOR")
+    palettes = {}
+    for colour, entries in (("Red", range(256)), ("Green", range(255, -1, -1)), ("Blue", [99] * 256)):
+        palettes[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, 8]
+        palettes[f"{colour}PaletteColorLookupTableData"] = bytes(entries)
+    write_dicom(folder / "pseudo_colour.dcm", eight_bit(phantom(0, 64)), "PALETTE COLOR", **palettes)
     empty = dicom_film(picture)
     del empty.PixelData
     empty.save_as(folder / "without_pixels.dcm", enforce_file_format=True)

@@ -16,7 +16,7 @@ from scripts.phantoms import generate_phantom
 
 READ_BY_THE_PAGE = (".png", ".jpg", ".dcm")
 EVERY = 23  # pixels of a film, of which one is compared; prime to its width
-SMALL, LARGE = 256, 600  # sides in pixels of phantoms
+SMALL, LARGE = 256, 400  # sides in pixels of phantoms
 # Phantoms that are only read and framed: more draws of what is decided by looking at pixels
 MORE_OF = ("field", "looking")
 
