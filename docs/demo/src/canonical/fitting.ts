@@ -43,11 +43,13 @@ export function fitted(picture: Small, film: Mask): Field | null {
   const outlines = extremes(film);
   const edges = outlines.map(straightEdges);
   const lengths: Sides = [height, height, width, width];
+  const isStraight = (support: number, side: number) => support >= STRAIGHT * lengths[side]!;
+  if (!enclosed && !edges.some(({ supports }, n) => isStraight(Math.max(...supports), n))) return null;
   const best = bestAngle(edges.map(({ supports }) => supports));
   const { angle, cosine, sine } = turnBy(ANGLES[best]!);
   const pixels = placesOf(film, cosine, sine);
   const supports = edges.map((edge) => edge.supports[best]!) as Sides;
-  const straight = supports.map((support, n) => support >= STRAIGHT * lengths[n]!);
+  const straight = supports.map(isStraight);
   const ends = [...extent(pixels.across), ...extent(pixels.down)];
   const limits = edges.map((edge, n) => (straight[n] ? edge.places[best]! : ends[n]!)) as Sides;
   if (best === UPRIGHT) {

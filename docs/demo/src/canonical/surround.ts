@@ -5,6 +5,8 @@ import { RING, SPECK, TOLERANCE } from "./exposed_field_numbers";
 import { extent, type Grid, like, type Numbers } from "./grid";
 import { histogram, leastSquares } from "./statistics";
 
+const ROUNDS = 2; // of fitting a slope to what lies near it
+
 /** A picture that is looked at, in [0, 1]. */
 export type Small = Grid<Float64Array>;
 
@@ -80,7 +82,7 @@ function slopeOf(picture: Small, level: number): Float32Array {
   let plane = [level, 0, 0] as [number, number, number];
   let reach = 2.5 * TOLERANCE;
   const slope = new Float32Array(values.length);
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < ROUNDS; round++) {
     const [base, across, down] = plane;
     const near = (_: number, i: number) => Math.abs(ring[i]! - (base + across * x[i]! + down * y[i]!)) <= reach;
     const chosen = ring.filter(near);
