@@ -219,7 +219,8 @@ def write_boxes(folder: Path, path: Path) -> None:
         "monochrome1.dcm": (20, 40, 490, 400),
         "tall.png": (0, 100, 520, 640),
         "mirrored.dcm": (20, 40, 490, 400),
-        "turned_by_exif.jpg": (100, 40, 980, 800),
+        "turned_by_exif.jpg": (100, 40, 980, 800),  # which its picture contradicts
+        "form_exif_jpeg_6.jpg": (20, 30, 200, 230),
         "form_pixel_spacing.dcm": (10, 20, 200, 180),
         next(folder.glob("form_field_black_turned.*")).name: (40, 30, 220, 230),
     }
@@ -237,7 +238,7 @@ def write_boxes(folder: Path, path: Path) -> None:
 def upright_box(path: Path, box: tuple[int, int, int, int]) -> list[float]:
     """`box` of a film in its file's pixels, on the upright film."""
     film = read_film(path)
-    record = replace(canonical(film)[1], field=None)
+    record = replace(canonical(film, Classifier.load())[1], field=None)
     corners = np.array([(box[0], box[1], 1), (box[2], box[3], 1)]) - [0.5, 0.5, 0]
     moved = (corners @ np.linalg.inv(record.to_stored()).T)[:, :2] + 0.5
     return [*moved.min(axis=0).tolist(), *moved.max(axis=0).tolist()]
