@@ -1,4 +1,4 @@
-"""One film in the forms in which hospitals hold films, each with the way from the plain film's pixels to the form's own."""
+"""One film in the forms in which hospitals hold films, and the way from the plain film's pixels to each form's own."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def picture_of(server: Server, name: str) -> tuple[np.ndarray, dict]:
 
 
 def shown(values: np.ndarray, said: dict, shape: tuple[int, ...]) -> np.ndarray:
-    """`values` in the file's pixels where a picture of `shape` shows them: nearest pixel, by the matrix of the answer."""
+    """`values` in the file's pixels where a picture of `shape` shows them: the nearest, by the matrix of the answer."""
     x, y = np.meshgrid(np.arange(shape[1]) + 0.5, np.arange(shape[0]) + 0.5)
     columns, rows, _ = np.tensordot(np.array(said["to_file"]), np.stack([x, y, np.ones_like(x)]), axes=1)
     assert columns.min() > 0 and rows.min() > 0 and columns.max() < values.shape[1] and rows.max() < values.shape[0]
