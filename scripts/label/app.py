@@ -27,6 +27,15 @@ logger = logging.getLogger(__name__)
 FILM_PICTURE = "film_picture"  # the task, and its section in the bundle's configs/inference.yaml
 
 
+def fetch(datastore, image: str) -> str:
+    """`datastore.get_image_uri` with the same answer every time.
+
+    A film of a DICOMweb server that it asks for the first time comes back as a temporary copy.
+    """
+    datastore.get_image_uri(image)
+    return datastore.get_image_uri(image)
+
+
 def fetched_dicom(image: str) -> str:
     """The DICOM file of the NIfTI file `image` that MONAI Label made of what it fetched from a DICOMweb server.
 
@@ -103,7 +112,7 @@ class ExpectedDice(ScoringMethod):
         stale = [image for image in images if datastore.get_image_info(image).get("scored_by") != [self.name, version]]
         failed = []
         for number, image in enumerate(stale, start=1):
-            uri = datastore.get_image_uri(image)
+            uri = fetch(datastore, image)
             try:
                 _, result = self.task({"image": uri, "device": request.get("device", "cpu"), "skip_writer": True})
             except ValueError as error:  # the bundle's errors of bad input are of this kind
@@ -162,6 +171,12 @@ class ChestXRays(MONAILabelApp):
             if pictures.bundle_config.get(FILM_PICTURE):  # a copy of an earlier bundle has none
                 tasks.setdefault(FILM_PICTURE, pictures)
         return tasks
+
+    def infer(self, request, datastore=None) -> dict[str, object]:
+        image = request["image"]
+        if self.remote and isinstance(image, str) and not os.path.exists(image):
+            fetch(datastore or self.datastore(), image)
+        return super().infer(request, datastore)
 
     def init_trainers(self) -> dict[str, BundleTrainTask]:
         return {name: BundleTrainTask(path, self.conf) for name, path in self.models.items()}

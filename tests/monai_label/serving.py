@@ -36,19 +36,24 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
     return 2 * np.logical_and(a, b).sum() / (np.count_nonzero(a) + np.count_nonzero(b))
 
 
-class Server:
-    """A server on `studies` and what a client asks of it."""
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
-    def __init__(self, folder: Path, stock: bool = False) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+
+class Server:
+    """A server on `studies`, or on a DICOMweb server at `remote`, and what a client asks of it."""
+
+    def __init__(self, folder: Path, stock: bool = False, remote: str = "") -> None:
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.studies, self.app, self.log = folder / "studies", folder / "app", folder / "server.log"
         self.studies.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "scripts.label.server", "--studies", str(self.studies), "--app", str(self.app)]
-        command += ["--port", str(self.port), *(["--stock"] if stock else [])]
+        command = [sys.executable, "-m", "scripts.label.server", "--studies", remote or str(self.studies)]
+        command += ["--app", str(self.app), "--port", str(self.port), *(["--stock"] if stock else [])]
         settings = {"MONAI_LABEL_AUTO_UPDATE_SCORING": "false"}  # scoring when a test asks for it
+        settings["MONAI_LABEL_DICOMWEB_CACHE_PATH"] = str(folder / "cache")
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **settings}, start_new_session=True
