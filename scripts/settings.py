@@ -56,8 +56,8 @@ LEAST = {
     "validation_phantoms": 1,
     "weight_decay": 0,
 }
-MAY_BE_NULL = ("patience", "qat_patience")
-LISTS = ("class_names", "datasets", "formats")  # without a default, or with an expression
+MAY_BE_NULL = ("films", "patience", "qat_patience")
+LISTS = ("class_names", "datasets", "formats", "forms")  # without a default, or with an expression
 KINDS = {
     bool: ("true or false", bool),
     int: ("a whole number", int),

@@ -51,7 +51,8 @@ class LoadRadiographd(MapTransform):
         """Load the file at `path`: 1 x W x H."""
         film = read_film(path)
         meta = film_meta(film) | {"filename_or_obj": path, "original_channel_dim": float("nan")}
-        return MetaTensor(torch.from_numpy(np.ascontiguousarray(film.values.T))[None], meta=meta)
+        # A view: turning a film over in memory takes longer than scaling it
+        return MetaTensor(torch.from_numpy(film.values.T)[None], meta=meta)
 
 
 def film_meta(film: StoredFilm) -> dict[str, object]:

@@ -184,7 +184,7 @@ def slope_of(picture: np.ndarray, level: float) -> np.ndarray:
     x = outermost(np.broadcast_to(columns, picture.shape)) / width
     terms = np.column_stack([np.ones(len(ring)), x, y])
     plane, reach = np.array([level, 0.0, 0.0]), 2.5 * TOLERANCE
-    for _ in range(3):
+    for _ in range(2):
         near = np.abs(ring - terms @ plane) <= reach
         if near.sum() < RING * len(ring):
             return np.float32(level)
@@ -207,6 +207,8 @@ def fitted(picture: np.ndarray, film: np.ndarray) -> Field | None:
     angles = np.arange(-MOST_TURNED, MOST_TURNED + STEP, STEP)
     places, supports = zip(*(straight_edges(points, sign, axis, angles) for points, sign, axis in sides))
     supports = np.array(supports)  # 4 x angles: pixels on the straightest edge of each side
+    if not enclosed and (supports.max(axis=1) < STRAIGHT * np.array([height, height, width, width])).all():
+        return None
     total = supports.sum(axis=0)
     upright = len(angles) // 2
     best = int(np.argmax(total))

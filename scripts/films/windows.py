@@ -15,7 +15,7 @@ SAMPLES = 1 << 16  # pixels that are enough to judge a window by
 SATURATED = 0.01  # of a window's range, from either end
 # Shares of the exposed field that a window may show as plain black and as plain white. Chosen on validation films, from
 # where clipping costs more than reading the film's own range.
-MOST_BLACK, MOST_WHITE = 0.3, 0.3
+MOST_BLACK, MOST_WHITE = 0.15, 0.25
 # A single value that so many pixels share is no picture: air, a shutter, a surround
 FLAT = 0.02
 
