@@ -105,9 +105,9 @@ class Classifier:
     """The network, in NumPy: integers in, integers between its layers.
 
     Args:
-        layers: (weight, bias, multiplier) of each: int8 O x I x 3 x 3, int32 O, float64 O. A 3 x 3 convolution of stride
-            2 with zeros around, then `multiplier` and rounding to 8 bits; the last one's weight is O x I and ends in
-            logits.
+        layers: (weight, bias, multiplier) of each: int8 O x I x 3 x 3, int32 O, float64 O. A 3 x 3 convolution of
+            stride 2 with zeros around, then `multiplier` and rounding to 8 bits; the last one's weight is O x I and
+            ends in logits.
     """
 
     def __init__(self, layers: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
