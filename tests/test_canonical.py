@@ -134,7 +134,16 @@ def test_the_matrix_and_the_pixels_agree(pose, aspect, field):
 @pytest.mark.parametrize("number, pose", enumerate(EIGHT))
 def test_the_corners_of_the_whole_film_are_those_of_the_file(number, pose):
     corners = record_of(pose, 2.0, None).stored_corners()
-    upper_left = {0: (0, 0), 1: (130, 0), 2: (0, 110), 3: (130, 110), 4: (0, 0), 5: (0, 110), 6: (130, 0), 7: (130, 110)}
+    upper_left = {
+        0: (0, 0),
+        1: (130, 0),
+        2: (0, 110),
+        3: (130, 110),
+        4: (0, 0),
+        5: (0, 110),
+        6: (130, 0),
+        7: (130, 110),
+    }
     assert sorted(map(tuple, corners.round(6))) == [(0, 0), (0, 110), (130, 0), (130, 110)]
     picture = np.zeros((110, 130))
     picture[-1 if corners[0][1] else 0, -1 if corners[0][0] else 0] = 1

@@ -35,7 +35,9 @@ def test_what_a_spreadsheet_would_run_starts_with_an_apostrophe(text):
     assert text_cell(text) == "'" + text and plain_cell(text_cell(text)) == text
 
 
-@pytest.mark.parametrize("value", ["film.png", "", " =1", "a=b", "1-2", "-5", "+0.25", "-1e-3", "-inf", -5, 0.25, None, True])
+@pytest.mark.parametrize(
+    "value", ["film.png", "", " =1", "a=b", "1-2", "-5", "+0.25", "-1e-3", "-inf", -5, 0.25, None, True]
+)
 def test_numbers_and_harmless_texts_stay(value):
     assert text_cell(value) == value and type(text_cell(value)) is type(value)
 

@@ -29,7 +29,9 @@ def trained(tmp_path_factory) -> dict:
     folder = tmp_path_factory.mktemp("classifier")
     write_phantoms(folder / "films", 12, size=96, seed=800)
     (folder / "models").mkdir()
-    (folder / "models" / "split.json").write_text(json.dumps({"train": [], "validation": [], "test": ["phantom_00001"]}))
+    (folder / "models" / "split.json").write_text(
+        json.dumps({"train": [], "validation": [], "test": ["phantom_00001"]})
+    )
     workflow = ConfigWorkflow(
         config_file=str(ROOT / "configs" / "film_classifier.yaml"),
         workflow_type="train",

@@ -57,7 +57,9 @@ def reference_logits(picture: np.ndarray) -> np.ndarray:
         total = total + torch.from_numpy(shift.astype(np.float64)).view(1, -1, 1, 1)
         assert bool((total == total.round()).all()) and float(total.abs().max()) < 2**31, "whole numbers of 32 bits"
         values = torch.floor(total * torch.from_numpy(factor).view(1, -1, 1, 1) + 0.5).clamp(0, BRIGHTEST)
-    total = values.flatten(1) @ torch.from_numpy(weight.astype(np.float64)).T + torch.from_numpy(bias.astype(np.float64))
+    total = values.flatten(1) @ torch.from_numpy(weight.astype(np.float64)).T + torch.from_numpy(
+        bias.astype(np.float64)
+    )
     return (total * torch.from_numpy(scale))[0].numpy()
 
 
@@ -192,7 +194,9 @@ def asymmetric() -> np.ndarray:
 
 @pytest.mark.parametrize("stated, confidence, acts", [(False, 0.95, True), (True, 0.95, False), (True, 0.999, True)])
 def test_the_pose_of_the_file_counts_unless_it_is_contradicted_beyond_doubt(stated, confidence, acts):
-    film = StoredFilm(asymmetric(), pose=UPRIGHT if stated else None, pose_source="PatientOrientation" if stated else "")
+    film = StoredFilm(
+        asymmetric(), pose=UPRIGHT if stated else None, pose_source="PatientOrientation" if stated else ""
+    )
     values, record = canonical(film, Says(look_at(p3=confidence)))
     assert (record.pose == Pose.numbered(3), TURNED in record.flags) == (acts, acts)
     np.testing.assert_array_equal(values, asymmetric()[::-1, ::-1] if acts else asymmetric())
