@@ -14,16 +14,9 @@ from scripts.films.canonical import canonical
 from scripts.films.pose import UPRIGHT, Pose
 from scripts.films.reading import read_film, read_size
 
-UNPLACED = (0, 0)  # qform and sform codes
 
-
-def write(path, array: np.ndarray, affine=None, codes: tuple[int, int] | None = None, zooms=None):
-    image = nibabel.Nifti1Image(array, affine)
-    if codes is not None:
-        image.header["qform_code"], image.header["sform_code"] = codes
-    if zooms is not None:
-        image.header.set_zooms(zooms)
-    nibabel.save(image, path)
+def write(path, array: np.ndarray, affine=None, header=None):
+    nibabel.save(nibabel.Nifti1Image(array, affine, header), path)
     return path
 
 
@@ -53,14 +46,18 @@ def test_the_canonical_film_does_not_depend_on_order_and_sign_of_the_axes(tmp_pa
 
 
 def test_header_without_a_place_is_silent(tmp_path):
-    film = read_film(write(tmp_path / "a.nii", picture()[..., None], np.diag([0.2, 0.2, 1, 1]), UNPLACED))
+    film = read_film(write(tmp_path / "a.nii", picture()[..., None]))  # qform and sform codes are 0
     assert film.pose is None and film.pose_source == ""
 
 
+def test_identity_says_nothing(tmp_path):
+    assert read_film(write(tmp_path / "a.nii", picture()[..., None], np.eye(4))).pose is None
+
+
 def test_affine_that_flattens_the_film_is_no_pose(tmp_path):
-    affine = np.diag([0.2, 0.2, 1, 1])
-    affine[1, 1] = 0
-    assert read_film(write(tmp_path / "a.nii", picture()[..., None], affine, (0, 1))).pose is None
+    header = nibabel.Nifti1Header()
+    header["sform_code"], header["srow_x"], header["srow_z"] = 1, (0.2, 0, 0, 0), (0, 0, 1, 0)
+    assert read_film(write(tmp_path / "a.nii", picture()[..., None], None, header)).pose is None
 
 
 @pytest.mark.parametrize("shape", [(WIDTH, HEIGHT), (WIDTH, HEIGHT, 1), (WIDTH, 1, HEIGHT), (1, WIDTH, HEIGHT)])

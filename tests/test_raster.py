@@ -116,7 +116,7 @@ def test_8_bit_white_is_zero_is_inverted_once(tmp_path):
 
 
 def test_tiff_resolution_that_is_not_square_is_told(tmp_path):
-    path = save(tmp_path / "a.tif", SMOOTH, resolution=None, x_resolution=100.0, y_resolution=200.0)
+    path = save(tmp_path / "a.tif", SMOOTH, x_resolution=100.0, y_resolution=200.0)
     film = read_film(path)
     assert film.aspect == pytest.approx(0.5) and film.aspect_source == "XResolution, YResolution"
     values, record = canonical(film)

@@ -72,7 +72,7 @@ def test_windows_of_unequal_count_and_of_no_number():
     [
         (Window(2048, 4096), True),
         (Window(2048, 8000), True),  # dull, but all is there
-        (Window(1800, 3400), True),
+        (Window(2048, 5000), True),
         (Window(9000, 1000), False),  # all black
         (Window(-5000, 1000), False),  # all white
         (Window(2000, 2), False),  # two grays
