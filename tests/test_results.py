@@ -19,6 +19,7 @@ from PIL import Image
 
 from scripts.data import LoadRadiographd, TolerantLoader
 from scripts.errors import BundleError
+from scripts.films.pose import Pose
 from scripts.output import ExpectedDiced, QualityFlagsd, Results, SaveMaskd
 from scripts.output.areas import lung_areas
 from scripts.output.quality import border_share, expected_dice, second_part
@@ -201,7 +202,7 @@ def test_expected_dice_of_a_large_film_is_that_of_every_few_pixels():
 
 
 def flags(mask, expected, **settings):
-    data = {"pred": torch.from_numpy(mask)[None], "expected_dice": expected}
+    data = {"pred": MetaTensor(torch.from_numpy(mask)[None]), "expected_dice": expected}
     return QualityFlagsd("pred", **settings)(data)["flags"]
 
 
@@ -238,7 +239,7 @@ def test_areas_by_hand():
 
 
 def test_mirrored_film_swaps_the_lungs():
-    areas = lung_areas(two_lungs().T, ("lungs",), (0.5, 0.2), "R\\F")
+    areas = lung_areas(two_lungs().T, ("lungs",), (0.5, 0.2), Pose(flip_columns=True))
     assert (areas["right_lung_cm2"], areas["left_lung_cm2"]) == pytest.approx((0.096, 0.12))
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from ..documents import check_head, read_table
 from ..errors import BundleError
 from ..files import replacing
-from ..films.raster import to_gray
+from ..films.raster import check_raster, to_gray
 from ..films.reading import first_line, read_film
 from .layouts import MaskTable, RawFormat
 
@@ -55,6 +55,7 @@ def read_values(path: str | Path) -> tuple[np.ndarray, str]:
     """
     try:
         with Image.open(path) as image:
+            check_raster(image, path)
             return np.asarray(to_gray(image)), image.format
     except FileNotFoundError as error:
         raise BundleError(f"{path}: no such file") from error

@@ -57,8 +57,13 @@ def picture_axes(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def placed(image) -> bool:
-    """Whether the header has an affine of its own: a code says so, and the affine is a turn and a scaling."""
+    """Whether the header has an affine of its own: a code says so, and the affine is a turn and a scaling.
+
+    The identity is what a writer puts there that knows nothing of the film.
+    """
     header = image.header
+    if np.array_equal(image.affine, np.eye(4)):
+        return False
     if "sform_code" in header and not (int(header["sform_code"]) or int(header["qform_code"])):
         return False
     return bool(np.isfinite(image.affine).all() and abs(np.linalg.det(image.affine[:3, :3])) > 0)

@@ -25,13 +25,16 @@ SAMPLES_PER_INCH = (282, 283)  # XResolution, YResolution; the unit does not mat
 
 def read_raster(path: str | Path) -> StoredFilm:
     """The film at `path`, in the order in which its pixels are stored."""
-    with Image.open(path, formats=RASTER_FORMATS) as image:
+    # By a file object: of a name Pillow maps some TIFF into memory, with the sides of the turned picture
+    with Path(path).open("rb") as file, Image.open(file, formats=RASTER_FORMATS) as image:
         pose = stored_pose(image)
         # Pillow inverts 8 bits by itself, and turns TIFF as soon as it is loaded
         inverted = image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO
         inverted = inverted and image.mode not in ("1", "L")
         aspect, aspect_source = pixel_aspect(image)
         turned_by_pillow = pose if image.format == "TIFF" and pose else UPRIGHT
+        check_raster(image, path)
+        image.load()
         values = np.asarray(to_gray(image))
     if values.ndim != 2 or values.dtype.kind not in "biuf":
         raise BundleError(f"{path}: holds values of the type {values.dtype}, expected one gray channel")
@@ -77,12 +80,13 @@ def pixel_aspect(image: Image.Image) -> tuple[float, str]:
     return 1.0, ""
 
 
-def to_gray(image: Image.Image) -> Image.Image:
-    """One gray channel of a raster image: colour by ITU-R BT.601 luma, palettes resolved, alpha dropped.
-
-    The image is open, but not decoded yet: what is too large, or has several pages, is refused here.
-    """
-    check_pixels(image.filename, *image.size)
+def check_raster(image: Image.Image, path: str | Path) -> None:
+    """Refuse an image at `path` that is open, but not decoded yet, if it is too large or has several pages."""
+    check_pixels(path, *image.size)
     if image.format in ("TIFF", "PNG") and getattr(image, "n_frames", 1) > 1:
-        raise BundleError(f"{image.filename}: holds {image.n_frames} pages, expected one film")
+        raise BundleError(f"{path}: holds {image.n_frames} pages, expected one film")
+
+
+def to_gray(image: Image.Image) -> Image.Image:
+    """One gray channel of a raster image: colour by ITU-R BT.601 luma, palettes resolved, alpha dropped."""
     return image if image.mode in GRAY_MODES else image.convert("L")
