@@ -1,13 +1,14 @@
 /** What lies within a black, white or gray surround, upright or slightly turned: scripts/films/exposed_field.py. */
 
 import type { Plane } from "../film/film";
-import { BLUR, LAYERS, LEAST, SIDE, SMALLEST } from "./exposed_field_numbers";
+import { BLUR, LAYERS, LEAST, NOISE, SIDE, SMALLEST } from "./exposed_field_numbers";
 import { Field } from "./field";
 import { fitted } from "./fitting";
 import { type Grid, like } from "./grid";
 import { roundHalfToEven } from "./matrix";
+import { smoothed } from "./smoothing";
 import { percentile } from "./statistics";
-import { hasFlatRing, levels, type Small, surroundOf } from "./surround";
+import { hasFlatRing, levels, outermost, type Small, surroundOf } from "./surround";
 
 /**
  * The exposed field of an upright picture, or null where there is no surround around it.
@@ -22,7 +23,7 @@ export function findField(picture: Plane): Field | null {
   const [low, high] = percentile(samples.values, [1, 99]) as [number, number];
   const range = Math.max(high - low, 1e-6);
   const scaled = Float64Array.from(samples.values, (value) => Math.min(Math.max((value - low) / range, 0), 1));
-  const small: Small = { ...samples, values: scaled };
+  const small = withoutNoise({ ...samples, values: scaled });
   const whole = new Field(0, 0, small.width, small.height);
   let [found, view] = [whole, small];
   for (let layer = 0; layer < LAYERS; layer++) {
@@ -35,6 +36,14 @@ export function findField(picture: Plane): Field | null {
   }
   if (found === whole || found.width * found.height < LEAST * small.width * small.height) return null;
   return found.scaled(width / small.width, height / small.height);
+}
+
+/** A picture whose outermost pixels are not noisy: smoothed where they are. */
+function withoutNoise(picture: Small): Small {
+  const smooth = smoothed(picture);
+  const apart = picture.values.map((value, i) => Math.abs(value - smooth.values[i]!));
+  const ring = outermost({ ...picture, values: apart });
+  return ring.reduce((sum, value) => sum + value, 0) / ring.length > NOISE ? smooth : picture;
 }
 
 /** A plane at about `side` pixels, from means of 2 x 2 samples, so that noise counts for less. */

@@ -3,6 +3,7 @@
 export const SIDE = 128; // longest side in pixels of the picture that is looked at
 export const TOLERANCE = 0.07; // how far a surround's grays lie apart, of the picture's range
 export const SMALLEST = 16; // sides in pixels below which nothing is looked for
+export const NOISE = 0.02; // of the picture's range: from where on noise of a surround would tear it to pieces
 export const RING = 0.12; // share of the outermost pixels that are alike, below which there is no surround
 export const [MOST_TURNED, STEP] = [16, 0.5]; // degrees
 export const THINNEST = 0.02; // of the picture's side: a thinner surround does no harm

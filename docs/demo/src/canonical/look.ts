@@ -4,7 +4,8 @@ import { Pose, UPRIGHT } from "./pose";
 
 export const POSES = 8;
 /** Least confidence at which it acts; a mirror shows in the heart alone, and hearts differ. */
-const [SURE_OF_TURN, SURE_OF_MIRROR, SURE_OF_NEGATIVE] = [0.9, 0.97, 0.9];
+const [SURE_OF_TURN, SURE_OF_MIRROR, SURE_OF_NEGATIVE] = [0.9, 0.9, 0.9];
+const DOUBTFUL = 0.5; // probability of a mirror from which on it takes a second look
 const BEYOND_DOUBT = 0.99; // where the file says otherwise
 
 /** What a film looks like. */
@@ -59,6 +60,11 @@ export class Look {
   /** Whether nothing needs to be done. */
   get upright(): boolean {
     return this.pose.equals(UPRIGHT) && !this.inverted;
+  }
+
+  /** Whether it takes a second look. */
+  get doubtful(): boolean {
+    return !this.upright || this.mirrorShare >= DOUBTFUL;
   }
 
   /** Whether to change the polarity, `stated` by the file or not. */

@@ -46,12 +46,12 @@ export class Classifier {
     return new Classifier(layers);
   }
 
-  /** Look at a film in any grays; one that does not seem upright is looked at in all eight poses. */
+  /** Look at a film in any grays; one that does not surely seem upright is looked at in all eight poses. */
   look(film: Plane): Look {
     if (Math.min(film.width, film.height) < SMALLEST) return UNSURE;
     const picture = pictureOf(film);
     const first = this.judge(picture);
-    return first.upright ? first : this.agreed(picture);
+    return first.doubtful ? this.agreed(picture) : first;
   }
 
   /** What looking at a 64 x 64 picture in each of the eight poses comes to. */

@@ -11,7 +11,7 @@ const ROUNDS = 2; // of fitting a slope to what lies near it
 export type Small = Grid<Float64Array>;
 
 /** Upper and lower row, then left and right column. */
-function outermost<Values extends Numbers>({ width, height, values }: Grid<Values>): Values {
+export function outermost<Values extends Numbers>({ width, height, values }: Grid<Values>): Values {
   const ring = like(values, 2 * (width + height));
   ring.set(values.subarray(0, width));
   ring.set(values.subarray((height - 1) * width), width);

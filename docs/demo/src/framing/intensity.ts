@@ -4,7 +4,11 @@ const TINY = 2 ** -126; // least normal float32, as a range of zero
 
 /** Scale a plane so that two percentiles become 0 and 1, and clip what lies beyond: `ScaleByPercentilesd`. */
 export function scaleByPercentiles(plane: Plane, lower: number, upper: number): Plane {
-  const [low, high] = percentiles(plane.values, [lower, upper]) as [number, number];
+  return scaleRange(plane, percentiles(plane.values, [lower, upper]) as [number, number]);
+}
+
+/** Scale a plane so that two grays become 0 and 1, and clip what lies beyond. */
+export function scaleRange(plane: Plane, [low, high]: readonly [number, number]): Plane {
   const [from, range] = [Math.fround(low), Math.fround(Math.max(high - low, TINY))];
   const values = new Float32Array(plane.values.length);
   for (let i = 0; i < values.length; i++) {

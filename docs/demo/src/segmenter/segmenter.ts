@@ -4,7 +4,7 @@ import type { FilmRecord } from "../canonical/record";
 import type { Plane, StoredFilm } from "../film/film";
 import { openFilm } from "../film/open";
 import { type Box, boxInFrame, checkBox } from "../framing/box";
-import { scaleByPercentiles } from "../framing/intensity";
+import { percentiles, scaleRange } from "../framing/intensity";
 import { letterbox, unletterbox } from "../framing/letterbox";
 import type { Lungs } from "../mask/lungs";
 import type { Mask } from "../mask/mask";
@@ -13,7 +13,7 @@ import { expectedDice, type Flag, qualityFlags } from "../mask/quality";
 import type { Network } from "./network";
 import { type LungsView, lungsOf } from "./view";
 
-const PERCENTILES = [0.5, 99.5] as const;
+const PERCENTILES = [0.5, 99.5];
 const THRESHOLD = 0.5;
 const LUNGS = 2;
 
@@ -36,6 +36,8 @@ export interface Segmentation {
 export interface OpenedFilm {
   film: StoredFilm;
   record: FilmRecord;
+  /** Grays that become black and white, for the network as for a person. */
+  range: [number, number];
   image: Plane;
   embedding: Float32Array | null;
   times: { framing: number; encoder: number };
@@ -61,9 +63,10 @@ export class Segmenter {
     const start = performance.now();
     const film = await openFilm(name, bytes);
     const { picture, record } = canonical(film, this.classifier);
-    const image = letterbox(scaleByPercentiles(picture, ...PERCENTILES), this.network.size);
+    const range = percentiles(picture.values, PERCENTILES) as [number, number];
+    const image = letterbox(scaleRange(picture, range), this.network.size);
     const times = { framing: performance.now() - start, encoder: 0 };
-    return { film, record, image, embedding: null, times, runs: { encoder: 0, decoder: 0 } };
+    return { film, record, range, image, embedding: null, times, runs: { encoder: 0, decoder: 0 } };
   }
 
   /**

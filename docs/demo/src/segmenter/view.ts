@@ -4,17 +4,18 @@ import { negative } from "../canonical/canonical";
 import type { Point } from "../canonical/matrix";
 import type { FilmRecord, Sources } from "../canonical/record";
 import type { Plane, StoredFilm } from "../film/film";
-import { scaleByPercentiles } from "../framing/intensity";
+import { scaleRange } from "../framing/intensity";
 import { type Lungs, tellLungsApart } from "../mask/lungs";
 import type { Mask } from "../mask/mask";
 import { outline } from "../mask/outline";
+import type { OpenedFilm } from "./segmenter";
 
 /** A film upright, with square pixels. */
 export interface FilmView {
   name: string;
   width: number;
   height: number;
-  /** 8-bit grays from 0.5 % to 99.5 % of its values. */
+  /** 8-bit grays from 0.5 % to 99.5 % of the values of its exposed field. */
   grays: Uint8ClampedArray<ArrayBuffer>;
   /** Corners [x, y] of the exposed field, or null where that is all of it. */
   field: Point[] | null;
@@ -37,11 +38,13 @@ export interface LungsView {
 }
 
 /** The picture of a film. */
-export function viewOf(name: string, film: StoredFilm, record: FilmRecord): FilmView {
-  const { width, height, values } = record.whole.apply(record.inverted ? negative(film) : film);
-  const scaled = scaleByPercentiles({ width, height, values }, 0.5, 99.5);
+export function viewOf(name: string, { film, record, range }: OpenedFilm): FilmView {
+  const { width, height, values } = scaleRange(
+    record.whole.apply(record.inverted ? negative(film) : film),
+    range,
+  );
   const grays = new Uint8ClampedArray(values.length);
-  for (let i = 0; i < grays.length; i++) grays[i] = scaled.values[i]! * 255; // rounds by itself
+  for (let i = 0; i < grays.length; i++) grays[i] = values[i]! * 255; // rounds by itself
   const { spacing, spacingSource } = film;
   return {
     ...{ name, width, height, grays, spacing, spacingSource },

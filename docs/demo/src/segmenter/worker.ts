@@ -34,7 +34,7 @@ async function answer(request: Request): Promise<void> {
     const ready = await (segmenter ??= load());
     if (request.kind === "open") {
       const next = await ready.open(request.file.name, new Uint8Array(await request.file.arrayBuffer()));
-      const view = viewOf(request.file.name, next.film, next.record);
+      const view = viewOf(request.file.name, next);
       opened = next; // not before its view is there: the page then shows what is segmented
       tell({ kind: "film", id: request.id, film: view }, [view.grays.buffer]);
     } else if (request.kind === "segment") {

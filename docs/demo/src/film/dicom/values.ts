@@ -12,7 +12,7 @@ import { LookupTable } from "./lookup_tables";
 import { ofPalette } from "./palette";
 import type { Integers, StoredPixels } from "./pixels";
 import { storedValues } from "./stored_bits";
-import { canBeMeant, Window } from "./windows";
+import { canBeMeant, Window, withoutOverprint } from "./windows";
 
 const { fround } = Math; // Python computes in float32, too
 const LUMA = [0.299, 0.587, 0.114].map(fround) as [number, number, number]; // ITU-R BT.601
@@ -130,9 +130,9 @@ function chosenWindow(
       return { shown: window.apply(values), source: source === "as stored" ? name : `${source}, ${name}` };
     }
   }
-  if (!candidates.length) return { shown: values, source };
   const names = candidates.map(([name]) => name).join(" and ");
-  return { shown: values, source: `${source}, since ${names} cannot be meant` };
+  const shown = withoutOverprint(values);
+  return { shown, source: candidates.length ? `${source}, since ${names} cannot be meant` : source };
 }
 
 /** Whether the lowest value is meant to be bright: by the photometric interpretation or PresentationLUTShape. */

@@ -13,6 +13,7 @@ const SAMPLES = 1 << 16; // pixels that are enough to judge a window by
 const SATURATED = 0.01; // of a window's range, from either end
 const [MOST_BLACK, MOST_WHITE] = [0.15, 0.25]; // shares of the exposed field that a window may show as black and as white
 const FLAT = 0.02; // a single value that so many pixels share is no picture: air, a shutter, a surround
+const FAR_AWAY = 0.2; // of a film's own range: what is farther above or below is no part of it
 
 const FUNCTIONS = ["LINEAR", "LINEAR_EXACT", "SIGMOID"];
 const { fround } = Math; // Python computes in float32, too
@@ -75,23 +76,55 @@ export class Window implements Display {
  * @param exposed any number of values, before the window.
  */
 export function canBeMeant(window: Display, exposed: Float32Array): boolean {
-  const step = Math.max(1, Math.floor(exposed.length / SAMPLES));
-  let picture = step === 1 ? exposed : exposed.filter((_, i) => i % step === 0);
-  for (const end of extent(picture)) {
-    const others = picture.filter((value) => value !== end);
-    const alike = 1 - others.length / picture.length;
-    if (alike > FLAT && alike < 1 - FLAT) picture = others;
-  }
+  const picture = sampled(exposed);
   const [least, most] = extent(picture);
-  if (!(least < most)) return true;
+  if (least === most) return true;
   const [low, high] = window.range;
   if (!(high > low)) return false;
   const [from, range] = [fround(low), fround(high - low)];
-  let [black, white] = [0, 0];
-  for (const gray of window.apply(picture)) {
-    const shown = fround(fround(gray - from) / range);
-    if (shown <= fround(SATURATED)) black++;
-    if (shown >= fround(1 - SATURATED)) white++;
+  const shown = window.apply(picture).map((gray) => fround(gray - from) / range);
+  const black = picture.filter((_, i) => shown[i]! <= fround(SATURATED));
+  const white = picture.filter((_, i) => shown[i]! >= fround(1 - SATURATED));
+  const flat = (values: Float32Array) => {
+    const count = commonest(values);
+    return count > FLAT * picture.length ? count : 0;
+  };
+  const [flatBlack, flatWhite] = [flat(black), flat(white)];
+  const left = picture.length - flatBlack - flatWhite;
+  if (left <= FLAT * picture.length) return true;
+  return black.length - flatBlack <= MOST_BLACK * left && white.length - flatWhite <= MOST_WHITE * left;
+}
+
+/** About `SAMPLES` of some values, evenly spread. */
+function sampled(values: Float32Array): Float32Array {
+  const step = Math.max(1, Math.floor(values.length / SAMPLES));
+  return step === 1 ? values : values.filter((_, i) => i % step === 0);
+}
+
+/** How often the most frequent of some values occurs. */
+function commonest(values: Float32Array): number {
+  const sorted = values.slice().sort();
+  let most = 0;
+  for (let i = 0, start = 0; i < sorted.length; i++) {
+    if (sorted[i] !== sorted[start]) start = i;
+    most = Math.max(most, i - start + 1);
   }
-  return black / picture.length <= MOST_BLACK && white / picture.length <= MOST_WHITE;
+  return most;
+}
+
+/**
+ * Values of a film that no window limits, with letters and labels that stand far above or below it brought near.
+ *
+ * They have one value each, often the largest that there is, and would leave few grays to the film.
+ */
+export function withoutOverprint(values: Float32Array): Float32Array {
+  const picture = sampled(values);
+  const [low, high] = extent(values);
+  const rest = picture.filter((value) => value > low && value < high);
+  if (rest.length < Math.floor(picture.length / 2)) return values;
+  const [darkest, brightest] = extent(rest);
+  const near = fround(fround(FAR_AWAY) * fround(brightest - darkest));
+  const [from, to] = [fround(darkest - near), fround(brightest + near)];
+  if (low >= from && high <= to) return values;
+  return values.map((value) => Math.min(Math.max(value, from), to));
 }
