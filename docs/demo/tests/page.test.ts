@@ -288,6 +288,28 @@ describe("a person", () => {
     await page.getByRole("slider", { name: "Opacity of the mask" }).fill("35");
   });
 
+  test("sees a film as on the light box, however it is stored", async () => {
+    const { decode } = await import("fast-png");
+    const seen = async (form: string) => {
+      await segmentFile(page, film(films.find((name) => name.startsWith(`form_${form}.`))!));
+      await page.getByRole("slider", { name: "Opacity of the mask" }).fill("0");
+      await page.getByLabel("Outline").uncheck();
+      const started = page.waitForEvent("download");
+      await page.getByRole("button", { name: "Overlay (PNG)" }).click();
+      const { width, height, data, channels } = decode(readFileSync(await (await started).path()));
+      await page.getByLabel("Outline").check();
+      await page.getByRole("slider", { name: "Opacity of the mask" }).fill("35");
+      return { size: [width, height], grays: Array.from({ length: width * height }, (_, i) => data[i * channels]!) };
+    };
+    const plain = await seen("plain");
+    for (const form of ["exif_jpeg_6", "exif_png_8", "orientation_FR", "monochrome1", "orientation_RH"]) {
+      const other = await seen(form);
+      expect(other.size).toEqual(plain.size);
+      const apart = other.grays.reduce((sum, gray, i) => sum + Math.abs(gray - plain.grays[i]!), 0);
+      expect(apart / plain.grays.length).toBeLessThan(4);
+    }
+  });
+
   test("has threads where the page is isolated", async () => {
     expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
     expect(await page.evaluate(() => document.documentElement.dataset.threads)).toBe(
@@ -387,6 +409,11 @@ describe("the page looks right", () => {
     await other.getByText("phantom.png is segmented").waitFor();
     await check();
     await other.screenshot({ path: picture("phantom"), fullPage: true });
+    const turned = films.find((name) => name.startsWith("form_field_black_turned"))!;
+    await choose(other, film(turned));
+    await other.getByText(`${turned} is segmented`).waitFor();
+    await check();
+    await other.screenshot({ path: picture("field"), fullPage: true });
     await choose(other, film("noise.png"));
     await other.getByText("noise.png is segmented").waitFor();
     await check();

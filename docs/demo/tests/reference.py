@@ -44,9 +44,9 @@ from pydicom.uid import (  # noqa: E402
     JPEGLSLossless,
     RLELossless,
 )
+from reference_films import film_step, packed, write_forms  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-from reference_films import film_step, packed, write_forms  # noqa: E402
 from scripts.data import CanonicalFilmd, LoadRadiographd, ScaleByPercentilesd  # noqa: E402
 from scripts.data.prompts import PROMPT_BOX, RequestedBoxd  # noqa: E402
 from scripts.data.transforms import Letterboxd  # noqa: E402

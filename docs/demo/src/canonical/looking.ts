@@ -32,7 +32,7 @@ export class Classifier {
   static read(content: ArrayBuffer): Classifier {
     const view = new DataView(content);
     const count = view.getUint32(0, true);
-    const shapes = Array.from({ length: count }, (_, n) => [view.getUint32(8 + 8 * n, true), view.getUint32(12 + 8 * n, true)]);
+    const shapes = Array.from({ length: count }, (_, n) => [0, 4].map((at) => view.getUint32(8 + 8 * n + at, true)));
     const outputs = shapes.reduce((sum, [rows]) => sum + rows!, 0);
     let [scales, weights] = [8 + 8 * count, 8 + 8 * count + 12 * outputs];
     let biases = scales + 8 * outputs;

@@ -6,7 +6,7 @@ import { HALF, inverse, type Matrix, product } from "./matrix";
 
 const { fround } = Math;
 
-/** How much a source pixel counts, by its distance from the middle in pixels of the coarser picture; 0 from `support`. */
+/** How much a source pixel counts, by its distance in pixels of the coarser picture; 0 from `support` on. */
 interface Filter {
   support: number;
   weight: (distance: number) => number;

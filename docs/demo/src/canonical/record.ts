@@ -136,7 +136,7 @@ export class FilmRecord {
     return warped(upright, this.fromField(), this.size, outside);
   }
 
-  /** Bring values of the canonical film, such as probabilities, into the file's own pixel order; 0 outside the field. */
+  /** Bring values of the canonical film, such as probabilities, into the file's pixel order; 0 outside the field. */
   restore(canonical: Plane): Plane {
     const [height, width] = this.turned;
     return this.pose.stored(resized(this.placed(canonical), height, width));

@@ -69,13 +69,14 @@ export function leastSquares(terms: Float64Array[], values: Float64Array): numbe
     let apart = 0;
     for (let p = 0; p < size; p++) {
       for (let q = p + 1; q < size; q++) {
-        const [pp, qq, pq] = [dot(columns[p]!, columns[p]!), dot(columns[q]!, columns[q]!), dot(columns[p]!, columns[q]!)];
+        const [first, second] = [columns[p]!, columns[q]!];
+        const [pp, qq, pq] = [dot(first, first), dot(second, second), dot(first, second)];
         if (pq === 0 || Math.abs(pq) <= Number.EPSILON * Math.sqrt(pp * qq)) continue;
         apart++;
         const zeta = (qq - pp) / (2 * pq);
         const tangent = (zeta < 0 ? -1 : 1) / (Math.abs(zeta) + Math.sqrt(1 + zeta * zeta));
         const cosine = 1 / Math.sqrt(1 + tangent * tangent);
-        rotate(columns[p]!, columns[q]!, cosine, cosine * tangent);
+        rotate(first, second, cosine, cosine * tangent);
         rotate(turns[p]!, turns[q]!, cosine, cosine * tangent);
       }
     }

@@ -48,7 +48,7 @@ export function carryBox(box: Box, matrix: Matrix, width: number, height: number
   return clipBox([Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)], width, height);
 }
 
-/** A box of the upright film in pixels of the network's input: carried into the exposed field and through `letterbox`. */
+/** A box of the upright film in pixels of the network's input: carried into the field and through `letterbox`. */
 export function boxInFrame(box: Box, record: FilmRecord, size: number): Box {
   const [width, height] = record.size;
   const inner = carryBox(box, inverse(record.fromField()), width, height);

@@ -70,8 +70,8 @@ export class Segmenter {
   }
 
   /**
-   * Segment a film, prompted with a box in pixels of the upright film or, with null, as a whole. The embedding stays with
-   * the film.
+   * Segment a film, prompted with a box in pixels of the upright film or, with null, as a whole. The embedding stays
+   * with the film.
    */
   async segment(opened: OpenedFilm, box: Box | null): Promise<Segmentation> {
     const { record } = opened;

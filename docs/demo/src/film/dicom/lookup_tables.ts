@@ -1,4 +1,4 @@
-/** Lookup tables of DICOM files (PS3.3, C.11.1 and C.11.2), as they are really written: scripts/films/lookup_tables.py. */
+/** Tables of DICOM files (PS3.3, C.11.1 and C.11.2), as they are really written: scripts/films/lookup_tables.py. */
 
 import { extent } from "../../canonical/grid";
 import { roundHalfToEven } from "../../canonical/matrix";

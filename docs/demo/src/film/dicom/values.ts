@@ -2,7 +2,8 @@
  * From stored numbers of a DICOM film to the grays that a person is meant to see: scripts/films/dicom_values.py.
  *
  * In this order (PS3.4, N.2): the bits that hold the value, modality LUT or rescale, VOI LUT or window, and the
- * polarity. A film FOR PROCESSING is no picture yet, and becomes one by the logarithm that turns exposure into thickness.
+ * polarity. A film FOR PROCESSING is no picture yet, and becomes one by the logarithm that turns exposure into
+ * thickness.
  */
 
 import { extent } from "../../canonical/grid";

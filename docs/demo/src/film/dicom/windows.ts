@@ -11,7 +11,8 @@ import type { Display } from "./lookup_tables";
 
 const SAMPLES = 1 << 16; // pixels that are enough to judge a window by
 const SATURATED = 0.01; // of a window's range, from either end
-const [MOST_BLACK, MOST_WHITE] = [0.15, 0.25]; // shares of the exposed field that a window may show as black and as white
+/** Shares of the exposed field that a window may show as plain black and as plain white. */
+const [MOST_BLACK, MOST_WHITE] = [0.15, 0.25];
 const FLAT = 0.02; // a single value that so many pixels share is no picture: air, a shutter, a surround
 const FAR_AWAY = 0.2; // of a film's own range: what is farther above or below is no part of it
 
