@@ -1,6 +1,7 @@
 // The classifier of films (models/film_classifier.npz, see scripts/films/looking.py) as Classifier.read takes it: the
 // number of layers and, of each, how many outputs it has and how many weights each of those (uint32), filled up to
 // eight bytes; then all scales (float64), biases (int32) and weights (int8), little-endian.
+import { inflateRawSync } from "node:zlib";
 
 const [END, ENTRY] = [0x06054b50, 0x02014b50]; // signatures of a ZIP file's directory
 const DEFLATED = 8;
