@@ -90,7 +90,7 @@ def find_field(picture: np.ndarray) -> Field | None:
         return None
     low, high = np.percentile(small, (1, 99))
     small = ((small - low) / max(high - low, 1e-6)).clip(0, 1)
-    smooth = ndimage.uniform_filter(small, 3)
+    smooth = ndimage.uniform_filter(small, 3).clip(0, 1)  # running sums end a hair below 0, which no histogram counts
     if np.mean(outermost(np.abs(small - smooth))) > NOISE:
         small = smooth
     found = whole = Field(0, 0, small.shape[1], small.shape[0])

@@ -1,11 +1,12 @@
 import { type Grid } from "./grid";
 
-/** `scipy.ndimage.uniform_filter` over 3 x 3 pixels; what lies beyond the edge is mirrored. */
+/** `scipy.ndimage.uniform_filter` of a picture in [0, 1] over 3 x 3 pixels; what lies beyond the edge is mirrored. */
 export function smoothed({ width, height, values }: Grid<Float64Array>): Grid<Float64Array> {
   const result = values.slice();
   for (let x = 0; x < width; x++) smoothLine(result, x, width, height);
   for (let y = 0; y < height; y++) smoothLine(result, y * width, 1, width);
-  return { width, height, values: result };
+  // Running sums end a hair below 0, which no histogram counts
+  return { width, height, values: result.map((value) => Math.min(Math.max(value, 0), 1)) };
 }
 
 /** Means of three along a line of `count` numbers, `step` apart, carried on as SciPy does. */
