@@ -36,7 +36,8 @@ test: $(VENV)/installed-dev lint
 	.venv-label/bin/python -m pip install --quiet -r requirements-label.txt
 	touch $@
 
-test-label: .venv-label/installed
+# Where there is Node.js, the page is tried in headless Chromium, too
+test-label: .venv-label/installed $(if $(shell command -v npm),docs/demo/node_modules/installed)
 	.venv-label/bin/python -m pytest -q tests/monai_label
 
 # NVFLARE, too, wants versions of its own

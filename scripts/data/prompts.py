@@ -103,8 +103,8 @@ class RequestedBoxd(MapTransform):
 
     Args:
         keys: one key, 1 x W x H `MetaTensor` as `LoadRadiographd` loads it.
-        box_keys: entries that may hold the box [x0, y0, x1, y1] in pixels of the upright image, x1 and y1 exclusive;
-            the first that is there and not empty counts.
+        box_keys: entries that may hold the box [x0, y0, x1, y1] in the file's own pixels, x1 and y1 exclusive; the
+            first that is there and not empty counts.
 
     Raises:
         BundleError: not four finite numbers, x1 <= x0 or y1 <= y0, or not within the image.

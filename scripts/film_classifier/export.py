@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ..files import replacing, write_json
-from ..films.looking import BRIGHTEST, POSES, SIDE, Classifier, consensus
+from ..films.looking import BRIGHTEST, DOUBTFUL, POSES, SIDE, Classifier, consensus
 from ..films.pose import UPRIGHT, Pose
 from ..quantization.qparams import quantize, signed_range, symmetric_scale
 from .network import FilmNetwork
@@ -107,7 +107,7 @@ def right_answers(classifier: Classifier, pictures: PictureSet) -> dict[str, dic
             pose, negative = poses[state % POSES], state >= POSES
             # A turn of the picture in this state is the picture in another one
             others = [seen[turned_state(pose, turn) + POSES * negative] for turn in poses]
-            look = first if first.upright else consensus(poses, others)
+            look = first if first.upright and first.mirror_share < DOUBTFUL else consensus(poses, others)
             turned = look.pose if look.pose != UPRIGHT and look.sure_of_pose(False) else UPRIGHT
             inverted = look.inverted and look.sure_of_polarity(False)
             if state == 0:

@@ -12,6 +12,7 @@ from ..errors import BundleError
 from .decoding import stored_pixels
 from .dicom_field import collimation
 from .dicom_values import displayed
+from .encoding import written_encoding
 from .film import StoredFilm
 from .limits import check_pixels
 from .pose import Pose, pose_of_directions
@@ -46,9 +47,8 @@ def read_radiograph(path: str | Path) -> StoredFilm:
     dataset = pydicom.dcmread(path, force=True)
     check_film(dataset, path)
     if "TransferSyntaxUID" not in getattr(dataset, "file_meta", {}):
-        implicit, little = dataset.original_encoding
         dataset.ensure_file_meta()
-        dataset.file_meta.TransferSyntaxUID = _plain_syntax(implicit, little)
+        dataset.file_meta.TransferSyntaxUID = _plain_syntax(*written_encoding(dataset))
     values, values_source, polarity_known = displayed(stored_pixels(dataset, path), dataset, path)
     pose, pose_source = film_pose(dataset)
     spacing, spacing_source = film_spacing(dataset) or (None, "")

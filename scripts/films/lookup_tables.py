@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .encoding import written_encoding
+
 
 @dataclass(frozen=True)
 class LookupTable:
@@ -41,8 +43,7 @@ class LookupTable:
             signed = True
         if signed and first >= 1 << 15:
             first -= 1 << 16
-        little = not (hasattr(dataset, "original_encoding") and dataset.original_encoding[1] is False)
-        entries = cls.read_entries(data, count, bits, little)
+        entries = cls.read_entries(data, count, bits, little=written_encoding(dataset)[1])
         return None if entries is None else cls(first, entries)
 
     @staticmethod

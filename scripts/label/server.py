@@ -8,6 +8,7 @@ It needs MONAI Label's own virtual environment, see docs/monai_label.md.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import sys
 from pathlib import Path
 
 from ..errors import BundleError, report_in_one_line
+from ..films.suffixes import IMAGE_SUFFIXES
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "cxr_lung_segmentation"  # MONAI Label reads the task from the name
@@ -57,11 +59,13 @@ def environment() -> dict[str, str]:
     """Environment variables for the server.
 
     PATH leads to the programs of this virtual environment (dcmqi, which MONAI Label would download), and PYTHONPATH to
-    one more folder where torchvision cannot be imported.
+    one more folder where torchvision cannot be imported. Every film that the bundle reads is listed.
     """
     variables = dict(os.environ)
     variables["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), variables.get("PATH", "")])
     variables.setdefault("MONAI_LABEL_DICOMWEB_SEARCH_FILTER", '{"Modality": "CR"}')  # it would look for CT
+    names = [f"*{case}" for suffix in IMAGE_SUFFIXES for case in (suffix, suffix.upper())]
+    variables.setdefault("MONAI_LABEL_DATASTORE_FILE_EXT", json.dumps(names))  # it would pass over DICOM
     probe = subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True, text=True)
     if probe.returncode and "torchvision::nms" in probe.stderr:
         paths = [str(Path(__file__).with_name("torchvision_on_cpu")), variables.get("PYTHONPATH", "")]

@@ -10,13 +10,15 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
+from ..data.loading import film_record
 from ..films.suffixes import DICOM_SUFFIXES, NIFTI_SUFFIXES, RASTER_SUFFIXES, image_format
 
 
 class Answerd(MapTransform):
     """Bring each mask into the shape and file format in which MONAI Label writes it, with what is known of it.
 
-    - "result", which becomes the JSON part of the answer, gets "expected_dice" and "flags".
+    - "result", which becomes the JSON part of the answer, gets "expected_dice", "flags" and "film": what values, pose,
+      spacing and field of the canonical film were taken from, in words.
     - "result_extension", unless the request names one: ".nii.gz" for NIfTI and DICOM films, whose spacing it keeps, and
       ".png" for all others, since JPEG would change class numbers.
 
@@ -40,6 +42,9 @@ class Answerd(MapTransform):
             meta = d[self.image_key].meta
             volume = image_format(meta["filename_or_obj"]) in (*NIFTI_SUFFIXES, *DICOM_SUFFIXES)
             d["result"] = {"expected_dice": round(d["expected_dice"], 4), "flags": d["flags"]}
+            record = film_record(meta)
+            if record is not None:
+                d["result"]["film"] = record.described()
             d["result_extension"] = d.get("result_extension") or (".nii.gz" if volume else ".png")
             mask = d[key].as_tensor().to(torch.uint8)
             if d["result_extension"].lower() not in RASTER_SUFFIXES:

@@ -5,95 +5,18 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+import requests
+import torch
+from dicom_files import write_dicom
+from odd_films import FORMS
 from PIL import Image
-
-pytest.importorskip("monailabel", reason="MONAI Label is not installed here: run `make test-label`")
-import requests  # noqa: E402  (of MONAI Label)
-import torch  # noqa: E402
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-from dicom_files import write_dicom  # noqa: E402
-
-from scripts.label.server import NAME  # noqa: E402
-from scripts.phantoms import generate_phantom  # noqa: E402
-
-WIDTH, HEIGHT = 300, 240
-
-
-def phantom(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Film and lung mask as 8-bit arrays of HEIGHT x WIDTH: not square, so that a swap of axes shows."""
-    drawn = generate_phantom(seed, WIDTH)
-    film = (drawn.image * 255).round().astype(np.uint8)
-    return film[:HEIGHT], np.isin(drawn.labels, (1, 2)).astype(np.uint8)[:HEIGHT]
-
-
-def dice(a: np.ndarray, b: np.ndarray) -> float:
-    return 2 * np.logical_and(a, b).sum() / (np.count_nonzero(a) + np.count_nonzero(b))
-
-
-class Server:
-    """A server on `studies` and what a client asks of it."""
-
-    def __init__(self, folder: Path, stock: bool = False) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.studies, self.app, self.log = folder / "studies", folder / "app", folder / "server.log"
-        self.studies.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "scripts.label.server", "--studies", str(self.studies), "--app", str(self.app)]
-        command += ["--port", str(self.port), *(["--stock"] if stock else [])]
-        settings = {"MONAI_LABEL_AUTO_UPDATE_SCORING": "false"}  # scoring when a test asks for it
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **settings}, start_new_session=True
-            )
-        for _ in range(300):
-            if self.process.poll() is not None:
-                break
-            try:
-                self.info = requests.get(f"{self.url}/info/", timeout=5).json()
-                return
-            except requests.ConnectionError:
-                time.sleep(1)
-        self.stop()
-        raise RuntimeError(f"the server does not answer:\n{self.log.read_text()[-4000:]}")
-
-    def stop(self) -> None:
-        os.killpg(self.process.pid, signal.SIGTERM)
-        self.process.wait(30)
-
-    def post(self, path: str, **options) -> requests.Response:
-        return requests.post(f"{self.url}{path}", timeout=600, **options)
-
-    def infer(self, image: str = "", upload: Path | None = None, output: str = "image", **params) -> requests.Response:
-        files = {"file": (upload.name, upload.read_bytes())} if upload else None
-        form = {"params": json.dumps(params)} if params else None
-        return self.post(f"/infer/{NAME}?image={image}&output={output}", files=files, data=form)
-
-    def mask(self, *args, **options) -> np.ndarray:
-        """The mask of an answer, as rows x columns."""
-        answer = self.infer(*args, **options)
-        assert answer.status_code == 200, answer.text
-        if answer.content[:4] == b"\x89PNG":
-            return np.asarray(Image.open(io.BytesIO(answer.content)))
-        volume = nibabel.Nifti1Image.from_bytes(gzip.decompress(answer.content))
-        assert volume.ndim == 3 and volume.shape[2] == 1
-        return np.asarray(volume.dataobj)[..., 0].T
+from serving import HEIGHT, NAME, ROOT, WIDTH, Server, dice, phantom
 
 
 @pytest.fixture(scope="module")
@@ -228,37 +151,29 @@ def test_the_film_that_the_network_is_least_sure_of_comes_first(server):
 # Training
 
 
-def save_label(server: Server, image: str, mask: np.ndarray) -> None:
-    stream = io.BytesIO()
-    Image.fromarray(mask).save(stream, format="PNG")
-    answer = requests.put(
-        f"{server.url}/datastore/label?image={image}&tag=final",
-        files={"label": ("label.png", stream.getvalue())},
-        timeout=60,
-    )
-    assert answer.status_code == 200, answer.text
-
-
 def test_training_on_corrected_labels_changes_what_is_segmented(tmp_path):
-    """The labels are the lower half of the lungs alone, which no weights would draw without having learned it."""
+    """The labels are the lower half of the lungs alone, which no weights would draw without having learned it.
+
+    Each film has another form, and its label lies in that form's own pixels.
+    """
     shipped = (ROOT / "models" / "model.pt").read_bytes()
     (tmp_path / "studies").mkdir()
-    for seed in range(6):
-        Image.fromarray(phantom(seed)[0]).save(tmp_path / "studies" / f"film_{seed}.png")
+    forms = [FORMS[name] for name in ("turned", "upwards", "exif_6", "mirrored", "wide", "plain")]
+    for seed, form in enumerate(forms):
+        form.write(tmp_path / "studies", phantom(seed)[0])
     server = Server(tmp_path, stock=True)
     try:
-        before = server.mask("film_0")
-        for seed in range(6):
+        before = server.mask("turned")
+        for seed, form in enumerate(forms):
             lower = phantom(seed)[1].copy()
             lower[: HEIGHT // 2] = 0
-            save_label(server, f"film_{seed}", lower)
-        saved = requests.get(f"{server.url}/datastore/label?label=film_0&tag=final", timeout=60)
-        target = np.asarray(Image.open(io.BytesIO(saved.content)))
+            server.label(form.id, np.ascontiguousarray(form.store(lower)))
+        target = server.saved_label("turned")
         assert requests.get(f"{server.url}/datastore/", timeout=60).json()["completed"] == 6
         request = {"max_epochs": 24, "device": "cpu", "val_split": 0.34, "run_id": "training", "multi_gpu": False}
         answer = server.post(f"/train/{NAME}?run_sync=true", json=request)
         assert answer.status_code == 200, server.log.read_text()[-4000:]
-        after = server.mask("film_0")
+        after = server.mask("turned")
     finally:
         server.stop()
     assert dice(before, target) + 0.05 < dice(after, target)
