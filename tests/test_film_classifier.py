@@ -65,7 +65,7 @@ def test_a_run_writes_integers_that_load_and_a_report(trained):
     for part in ("validation", "test"):
         for row in report[part].values():
             assert row["other_states"] == 15 * row["films"]
-            assert 0 <= row["other_states_right"] <= row["other_states_right_but_for_a_mirror"] <= row["other_states"]
+            assert 0 <= row["right"] <= row["right_but_for_a_mirror"] <= row["other_states"]
 
 
 def test_films_of_the_split_record_stay_in_their_part(trained):
