@@ -13,8 +13,9 @@ from torch import nn
 
 from scripts.errors import BundleError
 from scripts.film_classifier import FilmNetwork, FilmPictures, StateBatch
-from scripts.film_classifier.export import integer_layers, turned_state, upright_pictures
-from scripts.film_classifier.states import in_states, scaled
+from scripts.film_classifier.checking import turned_state
+from scripts.film_classifier.export import integer_layers
+from scripts.film_classifier.states import in_states, scaled, upright_pictures
 from scripts.films.looking import POSES, SIDE, Classifier, Look, consensus, picture_of
 from scripts.films.pose import Pose
 from scripts.phantoms import generate_phantom, write_phantoms
