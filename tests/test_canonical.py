@@ -225,8 +225,8 @@ def test_a_stated_field_is_cut_out_in_every_pose(pose):
 
 
 def written(folder, mask: np.ndarray, kind: str, pose: Pose, spacing=(0.2, 0.4)) -> dict[str, str]:
-    """A film whose bright part is `mask` (H x W, upright) in `pose`, and the mask; pixels are twice as wide as high, once
-    they are stored."""
+    """A film in `pose` whose bright part is `mask` (H x W, upright), and the mask; the pixels of the file are twice as
+    wide as high."""
     stored = pose.stored((mask * 200 + upright_film()[: mask.shape[0], : mask.shape[1]] / 20).astype(np.uint8))
     labels = (pose.stored(mask) > 0.5).astype(np.uint8)
     if kind == "dicom":

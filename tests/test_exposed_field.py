@@ -221,7 +221,7 @@ def test_what_is_cut_off_of_phantoms_with_surrounds_of_their_own_is_no_lung(size
     for seed in range(40):
         phantom = generate_phantom(seed, size)
         field = find_field(phantom.image)
-        lungs = np.isin(phantom.labels, (1, 2))
+        lungs = np.isin(phantom.labels, (1, 2)) & (phantom.image > 0)  # what a shutter covers is lost already
         assert (lungs & ~inside(field, size)).sum() <= 0.002 * lungs.sum(), f"phantom {seed}: {field}"
         found += field is not None
     assert found > 10

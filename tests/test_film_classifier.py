@@ -13,8 +13,9 @@ from torch import nn
 
 from scripts.errors import BundleError
 from scripts.film_classifier import FilmNetwork, FilmPictures, StateBatch
-from scripts.film_classifier.export import integer_layers, turned_state, upright_pictures
-from scripts.film_classifier.states import in_states, scaled
+from scripts.film_classifier.checking import turned_state
+from scripts.film_classifier.export import integer_layers
+from scripts.film_classifier.states import in_states, scaled, upright_pictures
 from scripts.films.looking import POSES, SIDE, Classifier, Look, consensus, picture_of
 from scripts.films.pose import Pose
 from scripts.phantoms import generate_phantom, write_phantoms
@@ -65,7 +66,7 @@ def test_a_run_writes_integers_that_load_and_a_report(trained):
     for part in ("validation", "test"):
         for row in report[part].values():
             assert row["other_states"] == 15 * row["films"]
-            assert 0 <= row["other_states_right"] <= row["other_states_right_but_for_a_mirror"] <= row["other_states"]
+            assert 0 <= row["right"] <= row["right_but_for_a_mirror"] <= row["other_states"]
 
 
 def test_films_of_the_split_record_stay_in_their_part(trained):

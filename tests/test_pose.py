@@ -95,7 +95,7 @@ def test_eight_pairs_of_directions_give_eight_poses_and_the_named_ones_are_right
 
 @pytest.mark.parametrize("pair", [*product("LR", "HF"), *product("HF", "LR")])
 def test_after_the_pose_columns_run_to_the_left_and_rows_to_the_feet(pair):
-    """By moving a pixel: in the stored film one step along the columns leads to `pair[0]`, along the rows to `pair[1]`."""
+    """In the stored film a step along the columns leads to `pair[0]`, along the rows to `pair[1]`."""
     pose = pose_of_directions(*pair)
     turn = np.rint(pose.to_stored(20, 30)[:2, :2]).astype(int)  # columns: a step to the patient's left, one to the feet
     for step, towards in zip(turn.T, "LF"):

@@ -54,7 +54,7 @@ def read_values(path: str | Path) -> tuple[np.ndarray, str]:
         BundleError: it cannot be read.
     """
     try:
-        with Image.open(path) as image:
+        with Path(path).open("rb") as file, Image.open(file) as image:  # see `read_raster`
             check_raster(image, path)
             return np.asarray(to_gray(image)), image.format
     except FileNotFoundError as error:

@@ -13,6 +13,8 @@ TOLERANCE = 0.07  # how far a surround's grays lie apart, of the picture's range
 SMALLEST = 16  # sides in pixels below which nothing is looked for
 NOISE = 0.02  # of the picture's range: from where on noise of a surround would tear it to pieces
 RING = 0.12  # share of the outermost pixels that are alike, below which there is no surround
+FLAT_RING = 0.2  # the same, of two in sixteen grays, below which none is looked for
+INNER_RING = 0.85  # the same, of a surround within another: tissue of one gray has less
 MOST_TURNED, STEP = 16.0, 0.5  # degrees
 THINNEST = 0.02  # of the picture's side: a thinner surround does no harm
 STRAIGHT = 0.36  # share of a side of the field that must be a straight edge
@@ -95,16 +97,16 @@ def find_field(picture: np.ndarray) -> Field | None:
         small = smooth
     found = whole = Field(0, 0, small.shape[1], small.shape[0])
     view = small
-    for _ in range(LAYERS):
-        inner = field_of_layer(view)
-        if inner is None:
+    for layer in range(LAYERS):
+        inner = field_of_layer(view, inner=layer > 0)
+        if inner is None or inner.width * inner.height < LEAST * small.size:
             break
         found = inner.inside(found)
         # Edges are blurred, which would hide the next surround
         view = sampled(small, Field(BLUR, BLUR, found.width - 2 * BLUR, found.height - 2 * BLUR).inside(found))
         if min(view.shape) < SMALLEST or not has_flat_ring(view):
             break
-    if found is whole or found.width * found.height < LEAST * small.size:
+    if found is whole:
         return None
     return found.scaled(width / small.shape[1], height / small.shape[0])
 
@@ -121,25 +123,32 @@ def thumbnail(picture: np.ndarray, side: int) -> np.ndarray:
 
 
 def has_flat_ring(picture: np.ndarray) -> bool:
-    """Whether enough of the outermost pixels of a picture are alike."""
+    """Whether enough of the outermost pixels of a picture are about as bright, on unevenly lit ground, too."""
     ring = outermost(picture)
-    low, high = ring.min(), ring.max()
-    counts = np.histogram(ring, 32, (low, high if high > low else low + 1))[0]
-    return bool((counts[:-1] + counts[1:]).max() >= RING * len(ring))
+    low, high = picture.min(), picture.max()
+    counts = np.histogram(ring, 16, (low, high if high > low else low + 1))[0]
+    return bool((counts[:-1] + counts[1:]).max() >= FLAT_RING * len(ring))
 
 
 def outermost(picture: np.ndarray) -> np.ndarray:
     return np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
 
 
-def field_of_layer(picture: np.ndarray) -> Field | None:
-    """The field within the surround of one gray, or of two, of an H x W picture in [0, 1]."""
+def field_of_layer(picture: np.ndarray, inner: bool) -> Field | None:
+    """The field within the surround of one gray, or of two, of an H x W picture in [0, 1].
+
+    Args:
+        inner: the picture is what another surround enclosed. Then one gray must be nearly all around, and edges be
+            straight.
+    """
     best, most = None, 0.0
     surrounds = [surround_of(picture, level) for level in levels(picture)]
-    if len(surrounds) == 2:
+    if len(surrounds) == 2 and not inner:
         surrounds.append(surrounds[0] | surrounds[1])
     for surround in surrounds:
-        field = fitted(picture, ~surround)
+        if outermost(surround).mean() < (INNER_RING if inner else RING):
+            continue
+        field = fitted(picture, ~surround, round_too=not inner)
         if field is None:
             continue
         cut = surround.size - field.width * field.height
@@ -197,16 +206,16 @@ def slope_of(picture: np.ndarray, level: float) -> np.ndarray:
     return (plane[0] + plane[1] * columns / width + plane[2] * rows[:, None] / height).astype(np.float32)
 
 
-def fitted(picture: np.ndarray, film: np.ndarray) -> Field | None:
+def fitted(picture: np.ndarray, film: np.ndarray, round_too: bool = True) -> Field | None:
     """The rectangle whose sides are straight edges of an H x W boolean `film` in a picture, or None where it has none.
 
-    A film that surround encloses may also be round: there sharp edges do.
+    A film that surround encloses may also be round (`round_too`): there sharp edges do.
     """
     if not film.any() or film.all():
         return None
     height, width = film.shape
     ring = outermost(film)
-    enclosed = ring.mean() <= 1 - ENCLOSED
+    enclosed = round_too and ring.mean() <= 1 - ENCLOSED
     sides = extremes(film)
     angles = np.arange(-MOST_TURNED, MOST_TURNED + STEP, STEP)
     places, supports = zip(*(straight_edges(points, sign, axis, angles) for points, sign, axis in sides))

@@ -127,7 +127,7 @@ class Classifier:
             with np.load(path, allow_pickle=False) as file:
                 count = len(file.files) // 3
                 return cls([tuple(file[f"{name}{n}"] for name in ("weight", "bias", "scale")) for n in range(count)])
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, EOFError, KeyError, ValueError) as error:
             raise BundleError(f"{path}: cannot be read as the classifier of films ({error})") from error
 
     def look(self, film: np.ndarray) -> Look:
