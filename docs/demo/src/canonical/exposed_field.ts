@@ -1,14 +1,14 @@
 /** What lies within a black, white or gray surround, upright or slightly turned: scripts/films/exposed_field.py. */
 
 import type { Plane } from "../film/film";
-import { BLUR, LAYERS, LEAST, NOISE, SIDE, SMALLEST } from "./exposed_field_numbers";
+import { BLUR, INNER_RING, LAYERS, LEAST, NOISE, RING, SIDE, SMALLEST } from "./exposed_field_numbers";
 import { Field } from "./field";
 import { fitted } from "./fitting";
 import { type Grid, like } from "./grid";
 import { roundHalfToEven } from "./matrix";
 import { smoothed } from "./smoothing";
 import { percentile } from "./statistics";
-import { hasFlatRing, levels, outermost, type Small, surroundOf } from "./surround";
+import { hasFlatRing, levels, outermost, shareOutermost, type Small, surroundOf } from "./surround";
 
 /**
  * The exposed field of an upright picture, or null where there is no surround around it.
@@ -27,15 +27,14 @@ export function findField(picture: Plane): Field | null {
   const whole = new Field(0, 0, small.width, small.height);
   let [found, view] = [whole, small];
   for (let layer = 0; layer < LAYERS; layer++) {
-    const inner = fieldOfLayer(view);
-    if (!inner) break;
+    const inner = fieldOfLayer(view, layer > 0);
+    if (!inner || inner.width * inner.height < LEAST * small.width * small.height) break;
     found = inner.inside(found);
     // Edges are blurred, which would hide the next surround
     view = sampled(small, new Field(BLUR, BLUR, found.width - 2 * BLUR, found.height - 2 * BLUR).inside(found));
     if (Math.min(view.width, view.height) < SMALLEST || !hasFlatRing(view)) break;
   }
-  if (found === whole || found.width * found.height < LEAST * small.width * small.height) return null;
-  return found.scaled(width / small.width, height / small.height);
+  return found === whole ? null : found.scaled(width / small.width, height / small.height);
 }
 
 /** A picture whose outermost pixels are not noisy: smoothed where they are. */
@@ -68,14 +67,20 @@ export function thumbnail(picture: Plane, side: number): Plane {
   return { width: across, height: down, values: result };
 }
 
-/** The field within the surround of one gray, or of two, of a picture in [0, 1]. */
-function fieldOfLayer(picture: Small): Field | null {
+/**
+ * The field within the surround of one gray, or of two, of a picture in [0, 1].
+ *
+ * @param inner the picture is what another surround enclosed. Then one gray must be nearly all around, and edges be
+ * straight.
+ */
+function fieldOfLayer(picture: Small, inner: boolean): Field | null {
   const surrounds = levels(picture).map((level) => surroundOf(picture, level));
-  if (surrounds.length === 2) surrounds.push(surrounds[0]!.map((inside, i) => inside | surrounds[1]![i]!));
+  if (surrounds.length === 2 && !inner) surrounds.push(surrounds[0]!.map((inside, i) => inside | surrounds[1]![i]!));
   let [best, most] = [null as Field | null, 0];
   for (const surround of surrounds) {
+    if (shareOutermost({ ...picture, values: surround }) < (inner ? INNER_RING : RING)) continue;
     const film = { ...picture, values: surround.map((inside) => 1 - inside) };
-    const field = fitted(picture, film);
+    const field = fitted(picture, film, !inner);
     if (!field) continue;
     const cut = surround.length - field.width * field.height;
     if (cut > most) [best, most] = [field, cut];

@@ -34,12 +34,12 @@ const UPRIGHT = ANGLES.indexOf(0);
 /**
  * The rectangle whose sides are straight edges of a film in a picture, or null where it has none.
  *
- * A film that surround encloses may also be round: there sharp edges do.
+ * A film that surround encloses may also be round (`roundToo`): there sharp edges do.
  */
-export function fitted(picture: Small, film: Mask): Field | null {
+export function fitted(picture: Small, film: Mask, roundToo = true): Field | null {
   if (!film.values.includes(1) || !film.values.includes(0)) return null;
   const { width, height } = film;
-  const enclosed = shareOutermost(film) <= 1 - ENCLOSED;
+  const enclosed = roundToo && shareOutermost(film) <= 1 - ENCLOSED;
   const outlines = extremes(film);
   const edges = outlines.map(straightEdges);
   const lengths: Sides = [height, height, width, width];

@@ -1,7 +1,7 @@
 /** Surrounds of a film: what of its outermost pixels is alike, and hangs together. */
 
 import { byPart, label } from "../mask/components";
-import { RING, SPECK, TOLERANCE } from "./exposed_field_numbers";
+import { FLAT_RING, RING, SPECK, TOLERANCE } from "./exposed_field_numbers";
 import { extent, type Grid, like, type Numbers } from "./grid";
 import { histogram, leastSquares } from "./statistics";
 
@@ -28,13 +28,13 @@ export function shareOutermost(mask: Grid<Uint8Array>): number {
   return ring.reduce((sum, inside) => sum + inside, 0) / ring.length;
 }
 
-/** Whether enough of the outermost pixels of a picture are alike. */
+/** Whether enough of the outermost pixels of a picture are about as bright, on unevenly lit ground, too. */
 export function hasFlatRing(picture: Grid<Float32Array> | Small): boolean {
   const ring = outermost<Float32Array | Float64Array>(picture);
-  const [low, high] = extent(ring);
-  const { counts } = histogram(ring, 32, [low, high > low ? high : low + 1]);
+  const [low, high] = extent(picture.values);
+  const { counts } = histogram(ring, 16, [low, high > low ? high : low + 1]);
   const most = counts.slice(1).reduce((most, count, i) => Math.max(most, count + counts[i]!), 0);
-  return most >= RING * ring.length;
+  return most >= FLAT_RING * ring.length;
 }
 
 /** Grays that a good share of the outermost pixels have, at most two. */
