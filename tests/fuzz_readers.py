@@ -52,11 +52,11 @@ from pydicom.uid import (  # noqa: E402
 )
 
 from scripts.data import LoadRadiographd, load_datalist, select, with_boxes  # noqa: E402
-from scripts.data.decoding import GDCM  # noqa: E402
-from scripts.data.loading import read_size  # noqa: E402
 from scripts.data.prompts import checked_box  # noqa: E402
 from scripts.errors import BundleError  # noqa: E402
 from scripts.files import sha256  # noqa: E402
+from scripts.films.decoding import GDCM  # noqa: E402
+from scripts.films.reading import read_size  # noqa: E402
 from scripts.output import Results  # noqa: E402
 from scripts.quantization.policy import PrecisionPolicy  # noqa: E402
 from scripts.release import listed_files  # noqa: E402

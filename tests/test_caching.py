@@ -14,10 +14,11 @@ import torch
 from monai.bundle import ConfigParser
 from monai.data import CacheDataset, DataLoader
 from monai.data.utils import set_rnd
-from monai.transforms import Compose, Lambdad, RandAdjustContrastd, RandAffined, Transposed
+from monai.transforms import Compose, Lambdad, RandAdjustContrastd, RandAffined
 from PIL import Image
 
 from scripts.data import (
+    CanonicalFilmd,
     DiskCachedDataset,
     Letterboxd,
     LoadRadiographd,
@@ -30,8 +31,9 @@ from scripts.data import (
     load_datalist,
     rate_within,
 )
-from scripts.data.decoding import DECODERS
 from scripts.errors import BundleError
+from scripts.films.decoding import DECODERS
+from scripts.films.looking import WEIGHTS
 from scripts.phantoms import write_phantoms
 
 ROOT = Path(__file__).parents[1]
@@ -42,9 +44,9 @@ def transforms(upper=99.5, random=True):
     """A short form of train.yaml's."""
     steps = [
         LoadRadiographd(["image", "label"]),
-        ScaleByPercentilesd("image", lower=0.5, upper=upper),
-        Transposed(["image", "label"], indices=[0, 2, 1]),
         MaskChannelsd("label"),
+        CanonicalFilmd(["image", "label"], WEIGHTS),
+        ScaleByPercentilesd("image", lower=0.5, upper=upper),
         Letterboxd(["image", "label"], size=SIZE),
     ]
     if random:

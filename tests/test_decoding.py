@@ -20,9 +20,10 @@ from monai.data import Dataset
 from PIL import Image
 from pydicom.uid import JPEGLosslessSV1, RLELossless
 
-from scripts.data import LoadRadiographd, TolerantLoader, decoding
-from scripts.data.decoding import OtherProcess, frame_size
+from scripts.data import LoadRadiographd, TolerantLoader
 from scripts.errors import BundleError
+from scripts.films import decoding
+from scripts.films.decoding import OtherProcess, frame_size
 
 
 def load(path) -> np.ndarray:

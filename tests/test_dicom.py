@@ -20,8 +20,9 @@ from pydicom.uid import (
 )
 
 from scripts.data import LoadRadiographd, list_images
-from scripts.data.loading import pixel_spacing, read_size
+from scripts.data.loading import pixel_spacing
 from scripts.errors import BundleError
+from scripts.films.reading import read_size
 
 
 def load(path) -> np.ndarray:
@@ -48,10 +49,30 @@ def test_window_is_applied_by_hand(tmp_path):
     """PS3.3 C.11.2.1.2: ((x - (c - 0.5)) / (w - 1) + 0.5) of the output range, clipped; the first of two windows."""
     array = picture(4095, np.uint16)
     path = write_dicom(
-        tmp_path / "a.dcm", array, BitsStored=12, WindowCenter=[2000, 40], WindowWidth=[1001, 400], RescaleSlope=1
+        tmp_path / "a.dcm", array, BitsStored=12, WindowCenter=[2000, 40], WindowWidth=[3001, 400], RescaleSlope=1
     )
-    expected = np.clip((array - 1999.5) / 1000 + 0.5, 0, 1) * 4095
+    expected = np.clip((array - 1999.5) / 3000 + 0.5, 0, 1) * 4095
     np.testing.assert_allclose(load(path), expected, atol=0.51)
+    assert meta(path)["values_source"] == "window 1"
+
+
+@pytest.mark.parametrize(
+    ("windows", "source"),
+    [
+        ({"WindowCenter": 40, "WindowWidth": 400}, "as stored, since window 1 cannot be meant"),  # of a CT
+        ({"WindowCenter": 2000, "WindowWidth": 0}, "as stored, since window 1 cannot be meant"),
+        ({"WindowCenter": 2000, "WindowWidth": 1}, "as stored, since window 1 cannot be meant"),
+        ({"WindowCenter": 20000, "WindowWidth": 4000}, "as stored, since window 1 cannot be meant"),
+        ({"WindowCenter": [40, 2048], "WindowWidth": [400, 4096]}, "window 2"),
+    ],
+)
+def test_a_window_that_clips_most_of_the_picture_gives_way_to_the_next_or_to_the_range_of_the_film(
+    tmp_path, windows, source
+):
+    array = picture(4095, np.uint16)
+    path = write_dicom(tmp_path / "a.dcm", array, BitsStored=12, **windows)
+    assert meta(path)["values_source"] == source
+    np.testing.assert_allclose(load(path), array, atol=1)
 
 
 def test_window_follows_the_rescale_and_precedes_inversion(tmp_path):
@@ -220,10 +241,25 @@ def test_another_file_under_the_suffix_is_refused(tmp_path):
         load(tmp_path / "letter.dcm")
 
 
-def test_pseudo_colour_is_refused(tmp_path):
-    path = write_dicom(tmp_path / "doppler.dcm", picture(), "PALETTE COLOR")
+def with_palette(path, colours: np.ndarray):
+    """A film whose values are numbers of 256 x 3 `colours` of 16 bits."""
+    film = dicom_film(picture(), "PALETTE COLOR")
+    for name, channel in zip(("Red", "Green", "Blue"), colours.T):
+        setattr(film, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16])
+        setattr(film, f"{name}PaletteColorLookupTableData", channel.astype("<u2").tobytes())
+    film.save_as(path, enforce_file_format=True)
+    return path
+
+
+def test_palette_of_colours_is_refused_and_one_of_grays_is_read(tmp_path):
+    gray = np.linspace(65535, 0, 256).round()
+    np.testing.assert_array_equal(
+        load(with_palette(tmp_path / "a.dcm", np.stack([gray] * 3, axis=1))), gray.astype(np.float32)[picture()]
+    )
     with pytest.raises(BundleError, match="doppler.dcm: pseudo-coloured"):
-        load(path)
+        load(with_palette(tmp_path / "doppler.dcm", np.stack([gray, gray[::-1], gray], axis=1)))
+    with pytest.raises(BundleError, match="none.dcm: cannot be read as an image .*Palette"):
+        load(write_dicom(tmp_path / "none.dcm", picture(), "PALETTE COLOR"))
 
 
 def test_truncated_pixels_are_refused(tmp_path):

@@ -13,8 +13,9 @@ from dicom_files import HEIGHT, WIDTH, picture, write_dicom
 from PIL import Image
 
 from scripts.data import LoadRadiographd
-from scripts.data.loading import image_stem, image_suffix, read_size
 from scripts.errors import BundleError
+from scripts.films.reading import read_size
+from scripts.films.suffixes import image_stem, image_suffix
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "cxr" / "dicom"
 

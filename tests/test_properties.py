@@ -22,7 +22,7 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from scripts.adapters import RankSchedule
-from scripts.data import CropFramed, Letterboxd, ScaleByPercentilesd, load_datalist, split_by_patient
+from scripts.data import Letterboxd, ScaleByPercentilesd, load_datalist, split_by_patient
 from scripts.data.prompts import PROMPT_BOX, checked_box, clip_box
 from scripts.errors import BundleError
 from scripts.output import Results
@@ -99,31 +99,6 @@ def test_a_box_is_where_it_was_after_framing_and_back(data, height, width, size)
     assert (moved >= 0).all() and (moved <= size).all()
     if (expected[2:] - expected[:2]).min() >= 2:  # smaller ones are kept at 2 pixels
         np.testing.assert_allclose(moved / scale, box, atol=1e-3)
-
-
-@given(st.data(), st.integers(40, 120), st.integers(40, 120))
-def test_a_box_goes_with_the_film_when_its_frame_is_cut_off(data, height, width):
-    left, top, right, bottom = (data.draw(st.integers(0, 9)) for _ in range(4))
-    film = np.random.default_rng(0).integers(0, 200, (height, width)).astype(np.float32)
-    film[:top], film[height - bottom :], film[:, :left], film[:, width - right :] = (255,) * 4
-    box = data.draw(boxes_in(width, height))
-    transform = CropFramed("image")
-    image = MetaTensor(torch.from_numpy(film)[None], meta={PROMPT_BOX: torch.tensor(box, dtype=torch.float32)})
-    cut = transform({"image": image})["image"]
-    info = cut.applied_operations[-1]["extra_info"]
-    # A side is cut off where it is 2 % of the image or thicker
-    assert info["left"] == (left if left >= 0.02 * width else 0) and info["top"] == (top if top >= 0.02 * height else 0)
-    moved = cut.meta[PROMPT_BOX].double().numpy() + [info["left"], info["top"]] * 2
-    low, high = np.array([info["left"], info["top"]]), np.array([info["left"], info["top"]]) + cut.shape[:0:-1]
-    inside = np.concatenate([np.clip(box[:2], low, high), np.clip(box[2:], low, high)])
-    if (inside[2:] - inside[:2]).min() >= 2:
-        np.testing.assert_allclose(moved, inside, atol=1e-3)
-    back = transform.inverse({"image": cut})["image"]
-    assert back.shape == image.shape
-    np.testing.assert_array_equal(
-        back[0, info["top"] :, info["left"] :][: cut.shape[1], : cut.shape[2]].numpy(), cut[0].numpy()
-    )
-    assert back.sum() == cut.sum()  # zeros elsewhere
 
 
 @given(st.integers(1, 200), st.integers(1, 200), st.integers(8, 96), st.floats(0, 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import highdicom
 import nibabel
@@ -17,8 +18,9 @@ from monai.data import Dataset, MetaTensor
 from monai.engines import SupervisedEvaluator
 from PIL import Image
 
-from scripts.data import LoadRadiographd, TolerantLoader
+from scripts.data import CanonicalFilmd, LoadRadiographd, TolerantLoader
 from scripts.errors import BundleError
+from scripts.films.pose import Pose
 from scripts.output import ExpectedDiced, QualityFlagsd, Results, SaveMaskd
 from scripts.output.areas import lung_areas
 from scripts.output.quality import border_share, expected_dice, second_part
@@ -201,7 +203,7 @@ def test_expected_dice_of_a_large_film_is_that_of_every_few_pixels():
 
 
 def flags(mask, expected, **settings):
-    data = {"pred": torch.from_numpy(mask)[None], "expected_dice": expected}
+    data = {"pred": MetaTensor(torch.from_numpy(mask)[None]), "expected_dice": expected}
     return QualityFlagsd("pred", **settings)(data)["flags"]
 
 
@@ -238,7 +240,7 @@ def test_areas_by_hand():
 
 
 def test_mirrored_film_swaps_the_lungs():
-    areas = lung_areas(two_lungs().T, ("lungs",), (0.5, 0.2), "R\\F")
+    areas = lung_areas(two_lungs().T, ("lungs",), (0.5, 0.2), Pose(flip_columns=True))
     assert (areas["right_lung_cm2"], areas["left_lung_cm2"]) == pytest.approx((0.096, 0.12))
 
 
@@ -253,6 +255,93 @@ def test_named_classes_have_their_areas():
     mask[:, 30:] *= 2
     areas = lung_areas(mask.T, ("left lung", "right lung"), (0.5, 0.2))
     assert (areas["left_lung_cm2"], areas["right_lung_cm2"]) == pytest.approx((0.12, 0.096))
+
+
+# What the record of a film says
+
+
+def answered(source, mask: np.ndarray) -> MetaTensor:
+    """`mask` (rows x columns of the file) as the pipeline hands it on after `Invertd`: 1 x W x H."""
+    image = CanonicalFilmd("image")(LoadRadiographd("image")({"image": str(source)}))["image"]
+    return MetaTensor(torch.from_numpy(mask.T.copy())[None], meta=image.meta)
+
+
+def in_a_shutter() -> dict[str, object]:
+    """Exposed were rows 5 to 35 and columns 4 to 59, of 40 x 64."""
+    edges = {"LeftVertical": 5, "RightVertical": 60, "UpperHorizontal": 6, "LowerHorizontal": 36}
+    return {"ShutterShape": "RECTANGULAR", **{f"Shutter{name}Edge": place for name, place in edges.items()}}
+
+
+def test_border_is_that_of_the_exposed_field(tmp_path):
+    film = write_dicom(tmp_path / "a.dcm", picture(255, np.uint8, SHAPE), **in_a_shutter())
+    whole = write_dicom(tmp_path / "b.dcm", picture(255, np.uint8, SHAPE))
+    mask = two_lungs()
+    mask[10:36, 5:15] = 1  # down to the lower edge of the field
+    for path, expected in ((film, ["touches_border"]), (whole, [])):
+        data = {"pred": answered(path, mask), "expected_dice": 0.97}
+        assert QualityFlagsd("pred")(data)["flags"] == expected
+
+
+def test_what_was_decided_by_looking_is_a_flag(tmp_path):
+    film = write_dicom(tmp_path / "a.dcm", picture(255, np.uint8, SHAPE))
+    pred = answered(film, two_lungs())
+    pred.meta["film"] = {**pred.meta["film"], "flags": "turned_by_content;heart_on_the_right"}
+    flags = QualityFlagsd("pred")({"pred": pred, "expected_dice": 0.93})["flags"]
+    assert flags == ["low_confidence", "turned_by_content", "heart_on_the_right"]
+
+
+def row_of(tmp_path, pred: MetaTensor) -> dict[str, str]:
+    """Row of the table for one answer."""
+    results = Results(tmp_path / "results.csv", tmp_path, ("lungs",))
+    result = {"pred": pred, "flags": [], "expected_dice": 0.98, "files": []}
+    results.iteration_completed(SimpleNamespace(state=SimpleNamespace(output=[result])))
+    results.finish()
+    with (tmp_path / "results.csv").open(newline="") as file:
+        return next(csv.DictReader(file))
+
+
+def test_table_says_where_values_pose_spacing_and_field_came_from(tmp_path):
+    tags = {"PatientOrientation": ["R", "F"], "ImagerPixelSpacing": [0.2, 0.2], **in_a_shutter()}
+    row = row_of(
+        tmp_path, answered(write_dicom(tmp_path / "a.dcm", picture(4000, np.uint16, SHAPE), **tags), two_lungs())
+    )
+    assert row["values"] == "as stored" and row["spacing"] == "ImagerPixelSpacing"
+    assert row["pose"] == "mirrored (PatientOrientation)"
+    assert row["field"].startswith("ShutterShape: ") and len(row["field"].split()) == 5
+    Image.fromarray(picture(255, np.uint8, SHAPE)).save(tmp_path / "b.png")
+    row = row_of(tmp_path, answered(tmp_path / "b.png", two_lungs()))
+    told = [row[name] for name in ("values", "pose", "spacing", "field")]
+    assert told == ["as stored", "upright (not stated)", "not stated", "whole"]
+
+
+@pytest.mark.parametrize("words, right", [(["L", "F"], 24), (["R", "F"], 16), (["R", "H"], 16), (["L", "H"], 24)])
+def test_right_lung_is_the_patients_whatever_the_pose(tmp_path, words, right):
+    """12 x 10 pixels on the left of the stored picture, 10 x 8 on its right."""
+    mask = two_lungs()
+    mask[10:12, 40:48] = 0
+    film = write_dicom(tmp_path / "a.dcm", picture(255, np.uint8, SHAPE), PatientOrientation=words, PixelSpacing=[5, 4])
+    row = row_of(tmp_path, answered(film, mask))
+    assert (float(row["right_lung_cm2"]), float(row["left_lung_cm2"])) == (right, 40 - right)
+
+
+def test_nifti_of_a_turned_film_says_how_it_hangs(tmp_path):
+    film = write_dicom(
+        tmp_path / "a.dcm", picture(255, np.uint8, SHAPE), PixelSpacing=[0.2, 0.1], PatientOrientation=["F", "R"]
+    )
+    SaveMaskd("pred", tmp_path / "out", tmp_path, formats=["nifti"])({"pred": answered(film, two_lungs())})
+    image = nibabel.load(tmp_path / "out" / "a_mask.nii.gz")
+    np.testing.assert_array_equal(np.asarray(image.dataobj)[..., 0].T, two_lungs())
+    np.testing.assert_allclose(image.header.get_zooms()[:2], (0.1, 0.2))
+    assert nibabel.aff2axcodes(image.affine)[:2] == ("P", "R")  # columns to the feet, rows to the right
+
+
+def test_overlay_is_upright(tmp_path):
+    """The film is stored upside down; its mask's lower left corner is the picture's upper right one."""
+    film = write_dicom(tmp_path / "a.dcm", picture(4000, np.uint16, SHAPE), PatientOrientation=["R", "H"])
+    SaveMaskd("pred", tmp_path / "out", tmp_path, formats=["overlay"])({"pred": answered(film, two_lungs())})
+    shown = np.asarray(Image.open(tmp_path / "out" / "a_overlay.png")).astype(int)
+    red = ((shown[..., 0] - shown[..., 1]) > 100)[::-1, ::-1]
+    assert red[10, 5] and red[21, 47] and not red[15, 10] and not red[30, 30]
 
 
 # The table

@@ -8,7 +8,7 @@ import { CONTENT_SECURITY_POLICY } from "./build/policy.mjs";
 export default defineConfig(({ mode }) => ({
   base: "./", // works at any address
   publicDir: false,
-  assetsInclude: ["**/*.onnx"],
+  assetsInclude: ["**/*.onnx", "**/*.bin"],
   build: {
     outDir: mode === "benchmark" ? "benchmark/dist" : "dist",
     rollupOptions: { input: mode === "benchmark" ? "benchmark/index.html" : "index.html" },

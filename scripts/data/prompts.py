@@ -68,17 +68,10 @@ class PromptBoxd(MapTransform, Randomizable):
         box_key: where the box goes, float32 tensor [x0, y0, x1, y1] in pixels of the mask.
         probability: of a box around the mask; otherwise, and where the mask is empty, the box is the whole image.
         jitter: largest displacement of each side in pixels, uniform (20 in AdaLoRA-QAT at 512 px).
-        frame_size: if the mask will not be framed, side of the `Letterboxd` frame that the image gets: the box (and
-            its jitter) is then in pixels of that frame.
     """
 
     def __init__(
-        self,
-        keys: KeysCollection,
-        box_key: str = "boxes",
-        probability: float = 1.0,
-        jitter: float = 0.0,
-        frame_size: int | None = None,
+        self, keys: KeysCollection, box_key: str = "boxes", probability: float = 1.0, jitter: float = 0.0
     ) -> None:
         super().__init__(keys)
         if not 0 <= probability <= 1:
@@ -88,21 +81,17 @@ class PromptBoxd(MapTransform, Randomizable):
         self.box_key = box_key
         self.probability = probability
         self.jitter = jitter
-        self.frame_size = frame_size
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         d = dict(data)
         for key in self.key_iterator(d):
             height, width = d[key].shape[1:]
-            side = self.frame_size or max(height, width)
-            scale = side / max(height, width)
             boxed = self.R.random() < self.probability and not d.get("whole_image", False)
             box = bounding_box(d[key] > 0.5) if boxed else None
             if box is None:
-                box = np.array([0, 0, side, side])  # what the network takes for the whole image
+                box = np.array([0, 0, *[max(height, width)] * 2])  # what the network takes for the whole image
             else:
-                box = np.array(box) * scale + self.R.uniform(-self.jitter, self.jitter, 4)
-                box = clip_box(box, width * scale, height * scale)
+                box = clip_box(np.array(box) + self.R.uniform(-self.jitter, self.jitter, 4), width, height)
             d[self.box_key] = torch.as_tensor(box, dtype=torch.float32)
         return d
 

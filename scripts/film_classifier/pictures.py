@@ -24,7 +24,7 @@ PICTURE_SIDE = 96  # a half more than is looked at, so that turned and shifted p
 
 
 class FilmPictures(Mapping):
-    """Parts of pictures: "train", "validation", "test" -> `PictureSet`, by patient.
+    """Parts of pictures: "train", "validation", "test" -> `PictureSet`, by patient, read when they are first asked for.
 
     Args:
         dataset_dirs: folders with a `manifest.csv` (columns image and, optionally, dataset, id, patient); masks are not
@@ -51,16 +51,18 @@ class FilmPictures(Mapping):
             if item["id"] in parts:
                 item["part"] = parts[item["id"]]
         split = split_by_patient(items, fractions, seed)
-        self.parts = {}
+        self.films: dict[str, list[tuple[str, str, str | int]]] = {}
         first = 0
         for part in PARTS:
-            films = [(item["dataset"], item["id"], item["image"]) for item in split[part]]
+            self.films[part] = [(item["dataset"], item["id"], item["image"]) for item in split[part]]
             count = round(phantoms * fractions[part])
-            films += [("phantom", f"phantom_{number}", number) for number in range(first, first + count)]
+            self.films[part] += [("phantom", f"phantom_{number}", number) for number in range(first, first + count)]
             first += count
-            self.parts[part] = PictureSet(films, part)
+        self.parts: dict[str, PictureSet] = {}
 
     def __getitem__(self, part: str) -> PictureSet:
+        if part not in self.parts:
+            self.parts[part] = PictureSet(self.films[part], part)
         return self.parts[part]
 
     def __iter__(self):

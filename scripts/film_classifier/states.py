@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ..films.looking import PERCENTILES, POSES, SIDE
 from ..films.pose import Pose
+from .pictures import PictureSet
 
 
 class StateBatch:
@@ -125,3 +126,9 @@ def scaled(images: torch.Tensor) -> torch.Tensor:
     places = (round(percent / 100 * (ordered.shape[1] - 1)) for percent in PERCENTILES)
     low, high = (ordered[:, place].view(-1, 1, 1, 1) for place in places)
     return ((images - low) / (high - low).clamp(min=1e-6) * 255 + 0.5).clamp(0, 255).floor() / 255
+
+
+def upright_pictures(pictures: PictureSet) -> torch.Tensor:
+    """N x 1 x 64 x 64 as the classifier sees upright films."""
+    images = torch.stack([pictures[index]["image"] for index in range(len(pictures))])
+    return scaled(F.interpolate(images, (SIDE, SIDE), mode="area"))

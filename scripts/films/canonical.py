@@ -142,7 +142,7 @@ class Record:
         return told
 
     def stored_corners(self) -> np.ndarray:
-        """4 x 2 corners (x, y) of the field in the file's own pixels, from the canonical film's upper left clockwise."""
+        """4 x 2 corners (x, y) of the field in the file's own pixels, clockwise from the canonical upper left."""
         height, width = self.shape
         corners = np.array([(0, 0, 1), (width, 0, 1), (width, height, 1), (0, height, 1)]) - [0.5, 0.5, 0]
         return (corners @ self.to_stored().T)[:, :2] + 0.5

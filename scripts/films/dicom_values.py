@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import BundleError
 from .lookup_tables import LookupTable
 from .stored_bits import stored_values
-from .windows import Window, can_be_meant
+from .windows import Window, can_be_meant, without_overprint
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow weighs colour
 FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"  # Digital X-Ray Image Storage - For Processing
@@ -136,8 +136,8 @@ def chosen_window(values: np.ndarray, exposed: np.ndarray, dataset, source: str)
             return window.apply(values), name if source == "as stored" else f"{source}, {name}"
     if candidates:
         names = " and ".join(name for name, _ in candidates)
-        return values, f"{source}, since {names} cannot be meant"
-    return values, source
+        source = f"{source}, since {names} cannot be meant"
+    return without_overprint(values), source
 
 
 def _numbered(dataset) -> enumerate:

@@ -11,6 +11,7 @@ from scipy import ndimage
 SIDE = 128  # longest side in pixels of the picture that is looked at
 TOLERANCE = 0.07  # how far a surround's grays lie apart, of the picture's range
 SMALLEST = 16  # sides in pixels below which nothing is looked for
+NOISE = 0.02  # of the picture's range: from where on noise of a surround would tear it to pieces
 RING = 0.12  # share of the outermost pixels that are alike, below which there is no surround
 MOST_TURNED, STEP = 16.0, 0.5  # degrees
 THINNEST = 0.02  # of the picture's side: a thinner surround does no harm
@@ -89,6 +90,9 @@ def find_field(picture: np.ndarray) -> Field | None:
         return None
     low, high = np.percentile(small, (1, 99))
     small = ((small - low) / max(high - low, 1e-6)).clip(0, 1)
+    smooth = ndimage.uniform_filter(small, 3)
+    if np.mean(outermost(np.abs(small - smooth))) > NOISE:
+        small = smooth
     found = whole = Field(0, 0, small.shape[1], small.shape[0])
     view = small
     for _ in range(LAYERS):

@@ -25,7 +25,8 @@ WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "film_classifier.npz"
 BRIGHTEST = 255  # activations are 8 bits
 PERCENTILES = (1, 99)
 # Least confidence at which it acts. Chosen on validation films; a mirror shows in the heart alone, and hearts differ.
-SURE_OF_TURN, SURE_OF_MIRROR, SURE_OF_NEGATIVE = 0.9, 0.97, 0.9
+SURE_OF_TURN, SURE_OF_MIRROR, SURE_OF_NEGATIVE = 0.9, 0.9, 0.9
+DOUBTFUL = 0.5  # probability of a mirror from which on it takes a second look
 BEYOND_DOUBT = 0.99  # where the file says otherwise
 
 
@@ -104,9 +105,9 @@ class Classifier:
     """The network, in NumPy: integers in, integers between its layers.
 
     Args:
-        layers: (weight, bias, multiplier) of each: int8 O x I x 3 x 3, int32 O, float64 O. A 3 x 3 convolution of stride
-            2 with zeros around, then `multiplier` and rounding to 8 bits; the last one's weight is O x I and ends in
-            logits.
+        layers: (weight, bias, multiplier) of each: int8 O x I x 3 x 3, int32 O, float64 O. A 3 x 3 convolution of
+            stride 2 with zeros around, then `multiplier` and rounding to 8 bits; the last one's weight is O x I and
+            ends in logits.
     """
 
     def __init__(self, layers: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
@@ -135,7 +136,7 @@ class Classifier:
             return UNSURE
         picture = picture_of(film)
         first = self.judge(picture)
-        return first if first.upright else self.agreed(picture)
+        return first if first.upright and first.mirror_share < DOUBTFUL else self.agreed(picture)
 
     def agreed(self, picture: np.ndarray) -> Look:
         """What looking at a 64 x 64 picture in each of the eight poses comes to: the mean of the answers."""

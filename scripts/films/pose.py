@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LEFT_RIGHT, HEAD_FEET = "LR", "HF"
+LEFT_RIGHT, HEAD_FEET = ("L", "R"), ("H", "F")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ SATURATED = 0.01  # of a window's range, from either end
 MOST_BLACK, MOST_WHITE = 0.15, 0.25
 # A single value that so many pixels share is no picture: air, a shutter, a surround
 FLAT = 0.02
+FAR_AWAY = 0.2  # of a film's own range: what is farther above or below is no part of it
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,45 @@ def can_be_meant(window, exposed: np.ndarray) -> bool:
         window: has `apply` and `range`.
         exposed: any number of values, before the window.
     """
-    flat = exposed.ravel()
-    picture = flat[:: max(1, len(flat) // SAMPLES)]
-    for end in (picture.min(), picture.max()):
-        alike = picture == end
-        if FLAT < alike.mean() < 1 - FLAT:
-            picture = picture[~alike]
-    if len(picture) == 0 or picture.min() == picture.max():
-        return True
+    picture = sampled(exposed)
     low, high = window.range
+    if picture.min() == picture.max():
+        return True
     if not high > low:
         return False
     shown = (window.apply(picture) - low) / (high - low)
-    return bool((shown <= SATURATED).mean() <= MOST_BLACK and (shown >= 1 - SATURATED).mean() <= MOST_WHITE)
+    black, white = picture[shown <= SATURATED], picture[shown >= 1 - SATURATED]
+    flat = [commonest(values) for values in (black, white)]
+    flat = [count if count > FLAT * len(picture) else 0 for count in flat]
+    left = len(picture) - sum(flat)
+    if left <= FLAT * len(picture):
+        return True
+    return len(black) - flat[0] <= MOST_BLACK * left and len(white) - flat[1] <= MOST_WHITE * left
+
+
+def sampled(values: np.ndarray) -> np.ndarray:
+    """About `SAMPLES` of the values of an array, evenly spread."""
+    flat = values.ravel()
+    return flat[:: max(1, len(flat) // SAMPLES)]
+
+
+def commonest(values: np.ndarray) -> int:
+    """How often the most frequent of any number of values occurs."""
+    return int(np.unique(values, return_counts=True)[1].max()) if len(values) else 0
+
+
+def without_overprint(values: np.ndarray) -> np.ndarray:
+    """`values` of a film that no window limits, with letters and labels that stand far above or below it brought near.
+
+    They have one value each, often the largest that there is, and would leave few grays to the film.
+    """
+    picture = sampled(values)
+    low, high = values.min(), values.max()
+    rest = picture[(picture > low) & (picture < high)]
+    if len(rest) < len(picture) // 2:
+        return values
+    darkest, brightest = rest.min(), rest.max()
+    near = FAR_AWAY * (brightest - darkest)
+    if low >= darkest - near and high <= brightest + near:
+        return values
+    return values.clip(darkest - near, brightest + near)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from ..documents import read_table
+from ..documents import TableWriter, read_json, read_table
 from ..errors import BundleError
 from ..files import TEXT, replacing, write_json
 from .geometry import carried
@@ -61,7 +60,12 @@ def read_truth(folder: Path, row: dict) -> np.ndarray:
         return np.asarray(image) > 0
 
 
-def score(folder: str | Path, masks: str | Path | None = None, output_dir: str | Path | None = None) -> dict:
+def score(
+    folder: str | Path,
+    masks: str | Path | None = None,
+    output_dir: str | Path | None = None,
+    earlier: str | Path | None = None,
+) -> dict:
     """Compare masks with the truth; write robustness.csv (a row a film and form), robustness.md and robustness.json.
 
     A film without a mask, or with one of another size, has Dice 0 and counts as refused. "agreement" is the Dice
@@ -71,6 +75,7 @@ def score(folder: str | Path, masks: str | Path | None = None, output_dir: str |
         folder: of `write`.
         masks: masks of its films and their results.csv, made by any version of the software; default: folder/masks.
         output_dir: for the tables; default: `folder`.
+        earlier: robustness.json of an earlier run, for columns beside.
 
     Returns:
         The content of robustness.json, see `summarize`.
@@ -96,14 +101,15 @@ def score(folder: str | Path, masks: str | Path | None = None, output_dir: str |
         answer = answers.get(row["file"], {})
         scores[-1] |= {"flags": answer.get("flags", ""), "message": answer.get("message", "")}
     with replacing(output / "robustness.csv") as partial, partial.open("w", newline="", **TEXT) as file:
-        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        writer = TableWriter(file, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows({**row, **rounded(row)} for row in scores)
     summary = summarize(scores)
     write_json(output / "robustness.json", summary)
+    tables = markdown(summary, None if earlier is None else read_json(earlier))
     with replacing(output / "robustness.md") as partial:
-        partial.write_text(markdown(summary))
-    print(markdown(summary), flush=True)
+        partial.write_text(tables)
+    print(tables, flush=True)
     return summary
 
 

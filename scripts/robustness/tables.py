@@ -10,6 +10,7 @@ import numpy as np
 from .forms import GROUPS
 
 HEAD = ("form", "films", "mean lost", "worst lost", "agreement", "refused", "flagged", "flags")
+EARLIER = ("before: mean lost", "worst lost")
 
 
 def summarize(scores: Sequence[dict]) -> dict:
@@ -70,24 +71,32 @@ def figures(rows: Sequence[dict]) -> dict:
     }
 
 
-def markdown(summary: dict) -> str:
-    """The summary as tables."""
+def markdown(summary: dict, earlier: dict | None = None) -> str:
+    """The summary as tables, beside that of an `earlier` run over the same forms."""
+    before = earlier or {"kinds": {}, "groups": {}, "forms": {}}
     lines = [f"{summary['films']} films, Dice of the plain film {summary['dice_plain']:.4f}.", ""]
     described = {"described": "the file describes it", "looking": "only looking can tell"}
-    lines += table({described[name]: row for name, row in summary["kinds"].items()})
+    lines += table(
+        {described[name]: row for name, row in summary["kinds"].items()},
+        earlier and {described[name]: row for name, row in before["kinds"].items()},
+    )
     for group in GROUPS:
         forms = {name: row for name, row in summary["forms"].items() if row["group"] == group and name != "plain"}
         if forms:
-            lines += ["", f"**{group}**", "", *table({**forms, "all": summary["groups"][group]})]
+            old = earlier and {**before["forms"], "all": before["groups"].get(group)}
+            lines += ["", f"**{group}**", "", *table({**forms, "all": summary["groups"][group]}, old)]
     return "\n".join(lines) + "\n"
 
 
-def table(rows: dict[str, dict]) -> list[str]:
-    """Lines of one table."""
-    lines = [f"| {' | '.join(HEAD)} |", f"| {' | '.join('---' if i in (0, 7) else '---:' for i in range(8))} |"]
+def table(rows: dict[str, dict], earlier: dict[str, dict] | None = None) -> list[str]:
+    """Lines of one table, with the figures of the `earlier` rows of the same names where there are any."""
+    head = HEAD if earlier is None else (*HEAD[:2], *EARLIER, *HEAD[2:])
+    lines = [f"| {' | '.join(head)} |", f"| {' | '.join('---' if name in HEAD[::7] else '---:' for name in head)} |"]
     for name, row in rows.items():
+        before = (earlier or {}).get(name)
+        old = [] if earlier is None else [f"{before[key]:.4f}" if before else "" for key in ("lost_mean", "lost_worst")]
         flags = ", ".join(f"{flag} {count}" for flag, count in row["flags"].items())
         numbers = (f"{row[key]:.4f}" for key in ("lost_mean", "lost_worst", "agreement"))
-        cells = (name, str(row["films"]), *numbers, str(row["refused"]), str(row["flagged"]), flags)
+        cells = (name, str(row["films"]), *old, *numbers, str(row["refused"]), str(row["flagged"]), flags)
         lines.append(f"| {' | '.join(cells)} |")
     return lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ..data import LoadRadiographd, load_datalist, select
+from ..documents import TableWriter
 from ..errors import BundleError
 from ..files import TEXT, replacing
 from ..phantoms import write_phantoms
@@ -108,7 +108,7 @@ def write(items: Sequence[dict], folder: str | Path, forms: Sequence[str] | None
             paths = {key: path.as_posix() for key, path in files.items()}
             rows.append({"id": item["id"], "dataset": item["dataset"], **kind, **paths, **places})
     with replacing(folder / TABLE) as partial, partial.open("w", newline="", **TEXT) as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = TableWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
     return rows

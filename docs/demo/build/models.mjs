@@ -1,10 +1,12 @@
-// Copies the INT8 graphs beside the page, each compared with models/manifest.json, and writes down the sizes of what the
-// page loads, for its progress bar.
+// Copies the INT8 graphs beside the page, each compared with models/manifest.json, brings the classifier of films to a
+// plain binary file, and writes down the sizes of what the page loads, for its progress bar.
 import { createHash } from "node:crypto";
 import { copyFileSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+
+import { classifierBytes } from "./classifier.mjs";
 
 const demo = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const models = resolve(demo, "../../models");
@@ -37,10 +39,17 @@ for (const name of ["encoder_int8.onnx", "decoder_int8.onnx"]) {
   }
   copyFileSync(file, join(target, name));
 }
+const classifier = join(models, "film_classifier.npz");
+try {
+  writeFileSync(join(target, "film_classifier.bin"), classifierBytes(readFileSync(classifier)));
+} catch (error) {
+  fail(`${classifier}: cannot be read as the classifier of films (${error.message})`);
+}
 const runtime = createRequire(import.meta.url).resolve("onnxruntime-web/ort-wasm-simd-threaded.wasm");
 const sizes = {
   runtime: statSync(runtime).size,
   encoder: statSync(join(target, "encoder_int8.onnx")).size,
   decoder: statSync(join(target, "decoder_int8.onnx")).size,
+  classifier: statSync(join(target, "film_classifier.bin")).size,
 };
 writeFileSync(join(target, "sizes.json"), `${JSON.stringify(sizes, null, 2)}\n`);

@@ -9,7 +9,9 @@ import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 
 import { siteServer } from "../build/server.mjs";
-import { FLAG_TEXTS } from "../src/page/texts";
+import type { Sources } from "../src/canonical/record";
+import type { Box } from "../src/framing/box";
+import { FLAG_TEXTS, howRead } from "../src/page/texts";
 import type { Mask } from "../src/mask/mask";
 import type { Flag } from "../src/mask/quality";
 import { Browser, choose, dice, figure, ready, readMask, savedMask, segmentFile, serve } from "./browser";
@@ -64,12 +66,17 @@ function table(path: string): Map<string, Record<string, string>> {
   const [header, ...rows] = readFileSync(path, "utf8")
     .trim()
     .split(/\r?\n/)
-    .map((line) => line.split(","));
+    .map((line) =>
+      [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)].map(([, quoted, plain]) =>
+        quoted === undefined ? plain! : quoted.replaceAll('""', '"'),
+      ),
+    );
   return new Map(rows.map((row) => [row[0]!, Object.fromEntries(header!.map((name, i) => [name, row[i] ?? ""]))]));
 }
 
 const results = table(join(REFERENCE, "masks/results.csv"));
-const boxes = table(join(REFERENCE, "boxes.csv"));
+/** Boxes on the upright films, as the page shows them; `boxes.csv` has them in the files' own pixels. */
+const boxes = JSON.parse(readFileSync(join(REFERENCE, "boxes.json"), "utf8")) as Record<string, Box>;
 const films = readdirSync(join(REFERENCE, "films")).filter((name) => !name.startsWith("boxed_"));
 
 describe("what is shown is what the bundle computes", () => {
@@ -84,11 +91,14 @@ describe("what is shown is what the bundle computes", () => {
     expect(saved.name).toBe(`${stem(name)}_mask.png`);
     const row = results.get(name)!;
     const doubted = row.flags!.includes("low_confidence") ? "what is no upright chest" : "phantoms";
-    const kind = name.startsWith("real_") ? "real films" : doubted;
+    const drawn = name.startsWith("form_") ? "phantoms in every form" : doubted;
+    const kind = name.startsWith("real_") ? "real films" : drawn;
     expect(agreement(kind, saved, expectedMask(name))).toBeGreaterThanOrEqual(leastDice(name));
     const flags = await page.locator("#flags li").allTextContents();
     expect(flags).toEqual(row.flags ? row.flags.split(";").map((flag) => FLAG_TEXTS[flag as Flag]) : []);
     expect(parseFloat(await figure(page, "expected-dice"))).toBeCloseTo(Number(row.expected_dice), 2);
+    const { values, pose, spacing, field } = row as unknown as Sources;
+    expect(await page.locator("#how-read").textContent()).toBe(howRead({ values, pose, spacing, field }));
     const pairs = row.area_cm2
       ? [
           ["both", row.area_cm2],
@@ -137,10 +147,9 @@ describe("what is shown is what the bundle computes", () => {
 });
 
 describe("boxes", () => {
-  test.each([...boxes.keys()])("the numbers of %s prompt the decoder alone", async (boxed) => {
-    const row = boxes.get(boxed)!;
+  test.each(Object.entries(boxes))("the numbers of %s prompt the decoder alone", async (boxed, box) => {
     await segmentFile(page, film(boxed.replace("boxed_", "")));
-    for (const corner of ["x0", "y0", "x1", "y1"]) await page.locator(`#${corner}`).fill(row[corner]!);
+    for (const [i, corner] of ["x0", "y0", "x1", "y1"].entries()) await page.locator(`#${corner}`).fill(String(box[i]));
     await page.getByRole("button", { name: "Segment the box" }).click();
     await page.getByText("prompted with the box").waitFor();
     expect(agreement("boxes", await savedMask(page), expectedMask(boxed))).toBeGreaterThanOrEqual(LEAST_DICE);
@@ -155,14 +164,14 @@ describe("boxes", () => {
   test("a box is dragged with the mouse", async () => {
     const name = "phantom_512.png";
     await segmentFile(page, film(name));
-    const { x0, y0, x1, y1 } = boxes.get(`boxed_${name}`)!;
+    const [x0, y0, x1, y1] = boxes[`boxed_${name}`]!;
     const canvas = (await page.locator("#view").boundingBox())!;
-    const at = (x: string, y: string) =>
-      [canvas.x + (Number(x) / 512) * canvas.width, canvas.y + (Number(y) / 512) * canvas.height] as const;
-    await page.mouse.move(...at(x1!, y0!));
+    const at = (x: number, y: number) =>
+      [canvas.x + (x / 512) * canvas.width, canvas.y + (y / 512) * canvas.height] as const;
+    await page.mouse.move(...at(x1, y0));
     await page.mouse.down();
-    await page.mouse.move(...at("200", "200"), { steps: 4 });
-    await page.mouse.move(...at(x0!, y1!), { steps: 4 });
+    await page.mouse.move(...at(200, 200), { steps: 4 });
+    await page.mouse.move(...at(x0, y1), { steps: 4 });
     await page.mouse.up();
     await page.getByText("prompted with the box").waitFor();
     expect(await figure(page, "prompt-shown")).toBe(`box ${x0}, ${y0}, ${x1}, ${y1}`);
@@ -312,7 +321,7 @@ describe("what is no film", () => {
 
   test.each([
     ["unknown_syntax.dcm", /transfer syntax 1\.2\.840\.10008\.1\.2\.4\.201 is not supported here/],
-    ["enormous.png", /60000 x 60000 pixels are more than this page can hold/],
+    ["enormous.png", /too large, 60000 x 60000 are 3600 million pixels/],
     ["inks.jpg", /four inks/],
   ])("%s is refused by name", async (name, message) => {
     await segmentFile(page, film("phantom_256.png"));

@@ -4,7 +4,7 @@ Writes to OUT
 
 - ``films/``: films in every format that the page reads, and real ones where SHARED_FILMS (a folder with `manifest.csv`
   and `dicom/`) is there; ``masks/``: what ``configs/inference.yaml --backend onnxruntime`` makes of them, with
-  `results.csv`; ``boxes.csv``: the prompt boxes of some
+  `results.csv`; ``boxes.csv``: the prompt boxes of some, ``boxes.json``: the same on the upright films
 - ``wobble.json``: how well the masks of films of which the network is unsure agree with themselves
 - ``broken/`` and ``broken.json``: files that are refused, and what Python says
 - ``steps.json``: inputs and outputs of each step, for the modules of the page one by one
@@ -12,7 +12,6 @@ Writes to OUT
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
@@ -20,12 +19,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)]
 
 import pydicom  # noqa: E402
 import torch  # noqa: E402
@@ -46,10 +46,15 @@ from pydicom.uid import (  # noqa: E402
 )
 from torch.nn import functional as F  # noqa: E402
 
-from scripts.data import LoadRadiographd, ScaleByPercentilesd  # noqa: E402
+from reference_films import film_step, packed, write_forms  # noqa: E402
+from scripts.data import CanonicalFilmd, LoadRadiographd, ScaleByPercentilesd  # noqa: E402
 from scripts.data.prompts import PROMPT_BOX, RequestedBoxd  # noqa: E402
-from scripts.data.transforms import CropFramed, Letterboxd  # noqa: E402
+from scripts.data.transforms import Letterboxd  # noqa: E402
 from scripts.errors import BundleError  # noqa: E402
+from scripts.films.canonical import canonical  # noqa: E402
+from scripts.films.looking import Classifier  # noqa: E402
+from scripts.films.pose import Pose  # noqa: E402
+from scripts.films.reading import read_film  # noqa: E402
 from scripts.output.areas import lung_areas  # noqa: E402
 from scripts.output.label_maps import FillHolesByComponentd  # noqa: E402
 from scripts.output.quality import QualityFlagsd, expected_dice  # noqa: E402
@@ -206,20 +211,36 @@ def copy_real_films(shared: Path, folder: Path) -> None:
 
 
 def write_boxes(folder: Path, path: Path) -> None:
-    """Copies of some films that are prompted with a box, and the table of the boxes."""
+    """Copies of some films that are prompted with a box, the table of the boxes, and the same on the upright films."""
     boxes = {
         "phantom_512.png": (60, 70, 300, 420),
         "wide.png": (200, 10, 470, 350),
         "framed.png": (50, 60, 300, 380),
         "monochrome1.dcm": (20, 40, 490, 400),
         "tall.png": (0, 100, 520, 640),
+        "mirrored.dcm": (20, 40, 490, 400),
+        "turned_by_exif.jpg": (100, 40, 980, 800),
+        "form_pixel_spacing.dcm": (10, 20, 200, 180),
+        next(folder.glob("form_field_black_turned.*")).name: (40, 30, 220, 230),
     }
+    upright = {}
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "x0", "y0", "x1", "y1"])
         for name, box in boxes.items():
             shutil.copyfile(folder / name, folder / f"boxed_{name}")
             writer.writerow([f"boxed_{name}", *box])
+            upright[f"boxed_{name}"] = upright_box(folder / name, box)
+    path.with_suffix(".json").write_text(json.dumps(upright))
+
+
+def upright_box(path: Path, box: tuple[int, int, int, int]) -> list[float]:
+    """`box` of a film in its file's pixels, on the upright film."""
+    film = read_film(path)
+    record = replace(canonical(film)[1], field=None)
+    corners = np.array([(box[0], box[1], 1), (box[2], box[3], 1)]) - [0.5, 0.5, 0]
+    moved = (corners @ np.linalg.inv(record.to_stored()).T)[:, :2] + 0.5
+    return [*moved.min(axis=0).tolist(), *moved.max(axis=0).tolist()]
 
 
 def segment(films: Path, boxes: Path, output: Path) -> None:
@@ -255,7 +276,11 @@ def write_broken(folder: Path) -> dict[str, str]:
     picture = twelve_bit(phantom(0, 64))
     write_dicom(folder / "other_modality.dcm", picture, Modality="CT")
     write_dicom(folder / "three_frames.dcm", np.stack([picture] * 3))
-    write_dicom(folder / "pseudo_colour.dcm", eight_bit(phantom(0, 64)), "PALETTE COLOR")
+    palettes = {}
+    for colour, entries in (("Red", range(256)), ("Green", range(255, -1, -1)), ("Blue", [99] * 256)):
+        palettes[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, 8]
+        palettes[f"{colour}PaletteColorLookupTableData"] = bytes(entries)
+    write_dicom(folder / "pseudo_colour.dcm", eight_bit(phantom(0, 64)), "PALETTE COLOR", **palettes)
     empty = dicom_film(picture)
     del empty.PixelData
     empty.save_as(folder / "without_pixels.dcm", enforce_file_format=True)
@@ -289,12 +314,6 @@ def write_broken(folder: Path) -> dict[str, str]:
     return messages
 
 
-def packed(array: np.ndarray) -> dict[str, object]:
-    """An array as JSON: its shape and its values, base64 of float32."""
-    values = np.ascontiguousarray(array, dtype="<f4")
-    return {"shape": list(array.shape), "values": base64.b64encode(values.tobytes()).decode()}
-
-
 def image_step(transform: Callable, image: np.ndarray) -> dict[str, object]:
     result = transform({"image": MetaTensor(torch.from_numpy(image)[None])})["image"]
     return {"input": packed(image), "output": packed(result[0].numpy())}
@@ -309,16 +328,6 @@ def intensity_steps(rng: np.random.Generator) -> list[dict[str, object]]:
         np.where(rng.random((30, 30)) < 0.997, 3, rng.random((30, 30)) * 1e6),
     ]
     return [image_step(ScaleByPercentilesd("image", 0.5, 99.5), image.astype(np.float32)) for image in images]
-
-
-def frame_steps(rng: np.random.Generator) -> list[dict[str, object]]:
-    film = rng.random((60, 90)).astype(np.float32) * 0.9
-    images = [film]
-    for width in ((5, 5), (1, 1), (40, 40), (0, 12)):
-        images.append(np.pad(film, (width, width), constant_values=1.0))
-    images.append(np.pad(film, ((6, 0), (0, 0)), constant_values=0.98))
-    images.append(np.ones((20, 30), dtype=np.float32))
-    return [image_step(CropFramed("image"), image) for image in images]
 
 
 def letterbox_steps(rng: np.random.Generator) -> list[dict[str, object]]:
@@ -359,7 +368,7 @@ def mask_steps(rng: np.random.Generator) -> list[dict[str, object]]:
         probability = torch.from_numpy(rng.random(mask.T.shape).astype(np.float32) * 0.15 + mask.T * 0.8)[None]
         expected = (0.99, 0.93, 0.85)[i % 3]
         flagged = QualityFlagsd("pred")({"pred": MetaTensor(filled), "expected_dice": expected})["flags"]
-        orientation = ("", "L\\F", "R\\F")[i % 3]
+        pose = Pose.numbered(i % 8)
         steps.append(
             {
                 "mask": packed(mask),
@@ -368,8 +377,8 @@ def mask_steps(rng: np.random.Generator) -> list[dict[str, object]]:
                 "expected_dice": expected_dice(probability),
                 "assumed_dice": expected,
                 "flags": flagged,
-                "orientation": orientation,
-                "areas": lung_areas(filled[0].numpy(), ("lungs",), (0.7, 0.65), orientation),
+                "pose": pose.number,
+                "areas": lung_areas(filled[0].numpy(), ("lungs",), (0.7, 0.65), pose),
             }
         )
     return steps
@@ -383,14 +392,13 @@ def box_steps(rng: np.random.Generator) -> list[dict[str, object]]:
         for box in ((0, 0, width, height), (31, 17, 90.5, 88), (3, 2, 4, 3), (0, 0, 10, 10), (width - 1, 0, width, 5)):
             image = MetaTensor(torch.from_numpy(film.T.copy())[None])
             data = RequestedBoxd("image")({"image": image, "box": list(box)})
-            data["image"] = MetaTensor(data["image"].as_tensor().transpose(1, 2), meta=data["image"].meta)
-            data = Letterboxd("image", 384)(CropFramed("image")(data))
+            data = Letterboxd("image", 384)(CanonicalFilmd("image")(data))
             steps.append({"film": packed(film), "box": box, "prompt": data["image"].meta[PROMPT_BOX].tolist()})
     return steps
 
 
-def reading_steps(films: Path, folder: Path) -> list[dict[str, object]]:
-    """Small films of every kind that needs no browser to decode."""
+def write_small(films: Path, folder: Path) -> list[Path]:
+    """Small films of every kind that needs no browser to decode, and larger ones."""
     rng = np.random.default_rng(5)
     gray = rng.integers(0, 256, (13, 17)).astype(np.uint8)
     deep = rng.integers(0, 65536, (13, 17)).astype(np.uint16)
@@ -415,48 +423,29 @@ def reading_steps(films: Path, folder: Path) -> list[dict[str, object]]:
         folder / "modality_table.dcm", gray, ModalityLUTSequence=[modality], WindowCenter=20000, WindowWidth=9000
     )
     write_dicom(folder / "padding_range.dcm", deep, PixelPaddingValue=0, PixelPaddingRangeLimit=9000)
-    names = (
-        "monochrome1",
-        "two_windows",
-        "signed_rescaled",
-        "lookup_table",
-        "padded",
-        "mirrored",
-        "colour_capture",
-        "implicit",
-    )
-    names += ("without_preamble", "big_endian", "deflated", "rle", "jpeg_lossless")
-    paths = sorted(folder.iterdir()) + [films / f"{name}.dcm" for name in names] + [films / "without_suffix"]
-    steps = []
-    for path in paths:
-        film = LoadRadiographd("image")({"image": str(path)})["image"]
-        spacing = film.meta.get("pixel_spacing")
-        step = {"file": f"{path.parent.name}/{path.name}", "pixels": packed(film[0].numpy().T)}
-        step["spacing"] = None if spacing is None else np.asarray(spacing).tolist()
-        step["spacing_source"] = film.meta.get("spacing_source", "")
-        step["orientation"] = film.meta.get("patient_orientation", "")
-        steps.append(step)
-    return steps
+    names = ("monochrome1", "two_windows", "signed_rescaled", "lookup_table", "padded", "mirrored", "colour_capture")
+    names += ("implicit", "without_preamble", "big_endian", "deflated", "rle", "jpeg_lossless")
+    return sorted(folder.iterdir()) + [films / f"{name}.dcm" for name in names] + [films / "without_suffix"]
 
 
 def main(output: Path, shared: Path | None) -> None:
     shutil.rmtree(output, ignore_errors=True)
-    for name in ("films", "broken", "small"):
+    for name in ("films", "broken", "small", "more"):
         (output / name).mkdir(parents=True)
     films = output / "films"
     write_raster(films)
     write_films_in_dicom(films)
+    forms = write_forms(films, output / "more")
     write_boxes(films, output / "boxes.csv")
     if shared is not None:
         copy_real_films(shared, films)
     segment(films, output / "boxes.csv", output / "masks")
     (output / "wobble.json").write_text(json.dumps(wobbles(films, output / "masks" / "results.csv"), indent=2))
     (output / "broken.json").write_text(json.dumps(write_broken(output / "broken"), indent=2))
-    rng = np.random.default_rng(11)
+    rng, classifier = np.random.default_rng(11), Classifier.load()
     steps = {
-        "reading": reading_steps(films, output / "small"),
+        "films": [film_step(path, output, classifier) for path in [*write_small(films, output / "small"), *forms]],
         "intensity": intensity_steps(rng),
-        "frame": frame_steps(rng),
         "letterbox": letterbox_steps(rng),
         "mask": mask_steps(rng),
         "box": box_steps(rng),

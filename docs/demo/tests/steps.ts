@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import type { Plane } from "../src/film/film";
+import type { Sources } from "../src/canonical/record";
+import type { Plane, StoredFilm } from "../src/film/film";
 import type { Mask } from "../src/mask/mask";
 import { REFERENCE } from "./places";
 
@@ -16,17 +17,36 @@ export interface Step {
   output: Packed;
 }
 
+/** A canonical film's record, see tests/reference_films.py. */
+export interface RecordStep {
+  pose: number;
+  rows: number;
+  columns: number;
+  field: [number, number, number, number, number] | null;
+  inverted: boolean;
+  flags: string[];
+  described: Sources;
+  size: [number, number];
+  restored: Packed;
+}
+
+/** A film in one form, and what Python makes of it. */
+export interface FilmStep {
+  file: string;
+  values: Packed;
+  stated: Omit<StoredFilm, "width" | "height" | "values" | "pose"> & { pose: number | null };
+  picture: Packed;
+  record: RecordStep;
+  /** Of the film as the file has it, whatever it looks like. */
+  believed: RecordStep;
+  seen: Packed;
+  logits: number[];
+}
+
 /** What tests/reference.py writes to steps.json. */
 export interface Steps {
-  reading: {
-    file: string;
-    pixels: Packed;
-    spacing: [number, number] | null;
-    spacing_source: string;
-    orientation: string;
-  }[];
+  films: FilmStep[];
   intensity: Step[];
-  frame: Step[];
   letterbox: (Step & { probability: Packed; inverse: Packed })[];
   mask: {
     mask: Packed;
@@ -35,11 +55,26 @@ export interface Steps {
     expected_dice: number;
     assumed_dice: number;
     flags: string[];
-    orientation: string;
+    pose: number;
     areas: { area_cm2: number; right_lung_cm2?: number; left_lung_cm2?: number };
   }[];
   box: { film: Packed; box: [number, number, number, number]; prompt: number[] }[];
   phantom: Packed;
+}
+
+/** One in so many pixels of a film is compared. */
+const EVERY = 23;
+
+/** The values that `packed(..., EVERY)` of tests/reference_films.py keeps. */
+export function sampled(values: Float32Array): Float32Array {
+  return Float32Array.from({ length: Math.ceil(values.length / EVERY) }, (_, i) => values[i * EVERY]!);
+}
+
+/** Numbers in [0, 1) that are the same in every language, as `scattered` of tests/reference_films.py. */
+export function scattered(width: number, height: number): Plane {
+  const values = new Float32Array(width * height);
+  for (let i = 0; i < values.length; i++) values[i] = (Math.imul(i, 2654435761) >>> 8) / (1 << 24);
+  return { width, height, values };
 }
 
 export function readSteps(): Steps {

@@ -1,3 +1,6 @@
+import type { Point } from "../canonical/matrix";
+import type { Pose } from "../canonical/pose";
+
 /** One channel of grays, row by row. */
 export interface Plane {
   width: number;
@@ -5,14 +8,25 @@ export interface Plane {
   values: Float32Array;
 }
 
-/** A radiograph as it is meant to be displayed: bone bright. */
-export interface Film extends Plane {
+/** A film as its file holds it, in the file's own pixel order, and what the file says of it: scripts/films/film.py. */
+export interface StoredFilm extends Plane {
+  /** Which of the file's words the grays follow, such as "window 1". They are bright where bone is, as far as known. */
+  valuesSource: string;
+  /** Whether the file says which end is bright. */
+  polarityKnown: boolean;
+  /** What makes the film upright, or null where the file does not say. */
+  pose: Pose | null;
+  /** The attribute that says so, or "". */
+  poseSource: string;
   /** [row, column] in mm, where the file says it. */
   spacing: [number, number] | null;
-  /** The attribute that states the spacing, or "". */
   spacingSource: string;
-  /** DICOM's PatientOrientation, such as "L\F", or "". */
-  orientation: string;
+  /** Height of a pixel over its width. */
+  aspect: number;
+  aspectSource: string;
+  /** Corners [x, y] of the exposed field in pixels of the file, or null. */
+  collimation: Point[] | null;
+  collimationSource: string;
 }
 
 /** Bad input. The message is one line: it names the file and what is wrong with it. */
@@ -20,18 +34,36 @@ export class FilmError extends Error {
   override name = "FilmError";
 }
 
-/** Pillow's limit against files that claim more pixels than any film has. */
-export const MOST_PIXELS = 178_956_970;
+/** Larger films are refused, as scripts/films/limits.py does. */
+export const MAX_PIXELS = 80_000_000;
 
-/** Throw unless a film of this size can be worked on. */
-export function checkSize(name: string, width: number, height: number): void {
-  if (!(width > 0 && height > 0)) throw new FilmError(`${name}: has no pixels (${width} x ${height})`);
-  if (width * height > MOST_PIXELS) {
-    throw new FilmError(`${name}: ${width} x ${height} pixels are more than this page can hold`);
+/** Throw unless a film of this shape can be worked on. */
+export function checkPixels(name: string, ...shape: number[]): void {
+  const sides = shape.join(" x ");
+  if (!(Math.min(...shape) >= 1)) throw new FilmError(`${name}: cannot be read as an image (its size is ${sides})`);
+  const count = shape.reduce((product, side) => product * side, 1);
+  if (count > MAX_PIXELS) {
+    throw new FilmError(
+      `${name}: too large, ${sides} are ${Math.round(count / 1e6)} million pixels, at most ` +
+        `${MAX_PIXELS / 1e6} million are read; scale it down`,
+    );
   }
 }
 
-/** A film of a file that states neither spacing nor orientation. */
-export function plainFilm(width: number, height: number, values: Float32Array): Film {
-  return { width, height, values, spacing: null, spacingSource: "", orientation: "" };
+/** A film of a file that says nothing but what is `known`. */
+export function storedFilm(plane: Plane, known: Partial<StoredFilm> = {}): StoredFilm {
+  return {
+    valuesSource: "as stored",
+    polarityKnown: false,
+    pose: null,
+    poseSource: "",
+    spacing: null,
+    spacingSource: "",
+    aspect: 1,
+    aspectSource: "",
+    collimation: null,
+    collimationSource: "",
+    ...known,
+    ...plane,
+  };
 }

@@ -1,11 +1,11 @@
-import { type Film, FilmError } from "./film";
+import { FilmError, type StoredFilm } from "./film";
 import { isJpeg, readJpeg } from "./jpeg";
 import { isPng, readPng } from "./png";
 
 const PREAMBLE = 128;
 
 /** Read a film of any supported format, which its content tells, not its name. */
-export async function openFilm(name: string, bytes: Uint8Array): Promise<Film> {
+export async function openFilm(name: string, bytes: Uint8Array): Promise<StoredFilm> {
   const film = await read(name, bytes);
   if (film.values.some((value) => !Number.isFinite(value))) {
     throw new FilmError(`${name}: holds NaN or infinite values`);
@@ -13,7 +13,7 @@ export async function openFilm(name: string, bytes: Uint8Array): Promise<Film> {
   return film;
 }
 
-async function read(name: string, bytes: Uint8Array): Promise<Film> {
+async function read(name: string, bytes: Uint8Array): Promise<StoredFilm> {
   try {
     if (isPng(bytes)) return readPng(name, bytes);
     if (isJpeg(bytes)) return await readJpeg(name, bytes);

@@ -1,7 +1,8 @@
 import { decode } from "fast-png";
 
-import { checkSize, type Film, FilmError, plainFilm } from "./film";
+import { checkPixels, FilmError, storedFilm, type StoredFilm } from "./film";
 import { luma } from "./luma";
+import { statedByPng } from "./png_chunks";
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const ADAM7 = 1;
@@ -11,14 +12,15 @@ export function isPng(bytes: Uint8Array): boolean {
 }
 
 /**
- * Decode a PNG as Pillow and `LoadRadiographd` do: gray at its full depth, all else as 8-bit luma, alpha dropped.
+ * Decode a PNG as Pillow and scripts/films/raster.py do: gray at its full depth, all else as 8-bit luma, alpha dropped.
  *
  * A canvas would give 8 bits of everything, so the file is decoded here.
  */
-export function readPng(name: string, bytes: Uint8Array): Film {
+export function readPng(name: string, bytes: Uint8Array): StoredFilm {
   const header = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < 29) throw new FilmError(`${name}: cannot be read as an image (the file ends too early)`);
-  checkSize(name, header.getUint32(16), header.getUint32(20));
+  checkPixels(name, header.getUint32(16), header.getUint32(20));
+  const stated = statedByPng(name, bytes);
   const png = decode(bytes, { checkCrc: true });
   if (png.depth < 8 && bytes[28] === ADAM7) {
     throw new FilmError(`${name}: interlaced PNG of ${png.depth} bits is not supported; save it without interlacing`);
@@ -40,7 +42,7 @@ export function readPng(name: string, bytes: Uint8Array): Film {
           : luma(samples[from]! >> shift, samples[from + 1]! >> shift, samples[from + 2]! >> shift);
     }
   }
-  return plainFilm(png.width, png.height, values);
+  return storedFilm({ width: png.width, height: png.height, values }, stated);
 }
 
 /** Samples of 1, 2 or 4 bits, whose rows start at whole bytes. */

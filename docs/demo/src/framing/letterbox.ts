@@ -1,3 +1,4 @@
+import { roundHalfToEven } from "../canonical/matrix";
 import type { Plane } from "../film/film";
 import { antialiasedTaps, bilinearTaps, resample } from "./resample";
 
@@ -5,14 +6,6 @@ import { antialiasedTaps, bilinearTaps, resample } from "./resample";
 export function fitLongest(width: number, height: number, size: number): [number, number] {
   const scale = size / Math.max(width, height);
   return [Math.max(1, roundHalfToEven(width * scale)), Math.max(1, roundHalfToEven(height * scale))];
-}
-
-/** Python's `round`. */
-function roundHalfToEven(value: number): number {
-  const below = Math.floor(value);
-  const rest = value - below;
-  if (rest !== 0.5) return Math.round(value);
-  return below % 2 === 0 ? below : below + 1;
 }
 
 /** Scale the longer side to `size` and pad right and bottom with zeros, as SAM frames its inputs: `Letterboxd`. */

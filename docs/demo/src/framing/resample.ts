@@ -1,7 +1,7 @@
 import type { Plane } from "../film/film";
 
 /** Weights of the source pixels from `first` on that make up one target pixel. */
-interface Tap {
+export interface Tap {
   first: number;
   weights: Float64Array;
 }

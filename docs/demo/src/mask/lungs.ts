@@ -11,12 +11,10 @@ export interface Lungs {
 }
 
 /**
- * Tell the lungs apart by their place, as scripts/output/areas.py does: films hang with the patient's right on the left
- * of the picture, unless the file says otherwise.
- *
- * @param orientation DICOM's PatientOrientation, such as "L\F", or "".
+ * Tell the lungs of an upright mask apart by their place, as scripts/output/areas.py does: the patient's right hangs on
+ * the left of the picture.
  */
-export function tellLungsApart(mask: Mask, orientation: string): Lungs {
+export function tellLungsApart(mask: Mask): Lungs {
   const components = label(mask, 4);
   const [first, second] = largestFirst(components);
   const sizes = components.sizes;
@@ -24,8 +22,7 @@ export function tellLungsApart(mask: Mask, orientation: string): Lungs {
     return { labels: mask.values.map((value) => (value ? 3 : 0)), right: null, left: null };
   }
   const centre = [first, second].map((part) => centreColumn(components.labels, mask.width, part, sizes[part]!));
-  const [onTheLeft, onTheRight] = centre[0]! < centre[1]! ? [first, second] : [second, first];
-  const [right, left] = orientation.startsWith("R") ? [onTheRight, onTheLeft] : [onTheLeft, onTheRight];
+  const [right, left] = centre[0]! < centre[1]! ? [first, second] : [second, first];
   const numbers = new Uint8Array(sizes.length).fill(3);
   [numbers[0], numbers[right], numbers[left]] = [0, 1, 2];
   return { labels: byPart(components.labels, numbers), right: sizes[right]!, left: sizes[left]! };

@@ -1,9 +1,16 @@
+import type { FilmFlag } from "../canonical/record";
 import type { Plane } from "../film/film";
 import { label, largestFirst } from "./components";
 import type { Mask } from "./mask";
 
 /** What looks wrong with a mask; docs/segmenting_films.md says how often each is raised. */
-export type Flag = "nothing_found" | "one_lung" | "touches_border" | "low_confidence" | "not_a_chest_film";
+export type Flag =
+  | "nothing_found"
+  | "one_lung"
+  | "touches_border"
+  | "low_confidence"
+  | "not_a_chest_film"
+  | FilmFlag;
 
 const LOW = 0.95; // expected Dice below which confidence is low
 const VERY_LOW = 0.9; // below which the film is doubted whatever the mask looks like
@@ -32,7 +39,7 @@ export function expectedDice({ width, height, values }: Plane): number {
   return pixels ? (2 * inMask) / (all + pixels) : 0;
 }
 
-/** Flags of a mask whose network expects the Dice `expected` of it. */
+/** Flags of a mask, within the exposed field if there is one, whose network expects the Dice `expected` of it. */
 export function qualityFlags(mask: Mask, expected: number): Flag[] {
   const coarse = coarsened(mask);
   if (!coarse.values.includes(1)) return ["nothing_found", "low_confidence", "not_a_chest_film"];

@@ -1,6 +1,6 @@
 import type { Box } from "../framing/box";
-import type { FilmView } from "../segmenter/messages";
 import type { Segmentation } from "../segmenter/segmenter";
+import type { FilmView } from "../segmenter/view";
 import { duration, percent, squareCentimetres } from "./texts";
 
 /** What is known of a segmented film, as terms and descriptions of two lists: what counts, and details. */
@@ -27,8 +27,11 @@ export function figures(
     ...entry("prompt-shown", "Prompt", box ? `box ${box.join(", ")}` : "whole film"),
   ];
   const details = [
-    ...entry("size", "Film", `${film.name}, ${film.width} × ${film.height} pixels`),
+    ...entry("size", "Film", `${film.name}, ${film.stored.join(" × ")} pixels`),
+    ...entry("values", "Values", film.described.values),
+    ...entry("pose", "Pose", film.described.pose),
     ...entry("spacing", "Spacing", spacing),
+    ...entry("field", "Field", film.described.field),
     ...entry("encoder", "Encoder", `${duration(times.encoder)}, run ${often(runs.encoder)} for this film`),
     ...entry("decoder", "Decoder", `${duration(times.decoder)}, run ${often(runs.decoder)}`),
     ...entry("around", "Around it", `${duration(times.framing)} to read, ${duration(times.mask)} to the mask`),

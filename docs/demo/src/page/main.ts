@@ -3,13 +3,14 @@
 import phantomUrl from "../../phantom.png?url";
 
 import type { Box } from "../framing/box";
-import type { Answer, FilmView, Request } from "../segmenter/messages";
+import type { Answer, Request } from "../segmenter/messages";
 import type { Segmentation } from "../segmenter/segmenter";
+import type { FilmView } from "../segmenter/view";
 import { element, input } from "./elements";
 import { figures } from "./figures";
 import { keepForOffline } from "./offline";
 import { maskPng, save, stem } from "./save";
-import { FLAG_TEXTS, megabytes } from "./texts";
+import { FLAG_TEXTS, howRead, megabytes } from "./texts";
 import { Viewer } from "./viewer";
 
 const CORNERS = ["x0", "y0", "x1", "y1"] as const;
@@ -87,7 +88,8 @@ const answered: { [Kind in Answer["kind"]]: (answer: Extract<Answer, { kind: Kin
     film = answer.film;
     segmentation = null;
     element("invitation").hidden = true;
-    for (const id of ["view", "view-keys", "show", "prompt"]) element(id).hidden = false;
+    element("how-read").textContent = howRead(film.described);
+    for (const id of ["view", "how-read", "view-keys", "show", "prompt"]) element(id).hidden = false;
     for (const id of ["result", "save"]) element(id).hidden = true;
     element("view").setAttribute("aria-label", `Film ${film.name}`);
     CORNERS.forEach((corner, i) => {

@@ -1,3 +1,4 @@
+import type { Sources } from "../canonical/record";
 import type { Flag } from "../mask/quality";
 
 /** What a quality flag tells the reader. */
@@ -7,7 +8,15 @@ export const FLAG_TEXTS: Record<Flag, string> = {
   touches_border: "The mask touches the border: the film may be cropped.",
   low_confidence: "The network is unsure of this mask.",
   not_a_chest_film: "This does not look like an upright frontal chest film.",
+  turned_by_content: "The file does not say so, but the picture shows that the film has to be turned: it was.",
+  inverted_by_content: "The file does not say so, but the picture is a negative: it was inverted.",
+  heart_on_the_right: "The heart seems to lie on the right, though the file says where right is: please look.",
 };
+
+/** How a film was read, in a line. */
+export function howRead({ values, pose, spacing, field }: Sources): string {
+  return `Values: ${values} · Pose: ${pose} · Spacing: ${spacing} · Field: ${field}`;
+}
 
 /** 12.3 MB and the like. */
 export function megabytes(bytes: number): string {

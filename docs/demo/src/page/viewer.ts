@@ -1,6 +1,7 @@
+import type { Point } from "../canonical/matrix";
 import type { Box } from "../framing/box";
 import type { Segmentation } from "../segmenter/segmenter";
-import type { FilmView } from "../segmenter/messages";
+import type { FilmView } from "../segmenter/view";
 
 /** What of a mask is shown, and how. */
 export interface Shown {
@@ -17,6 +18,8 @@ const LUNGS: Record<number, [number, number, number]> = {
   2: [0xe6, 0x9f, 0x00],
   3: [0x2a, 0xc8, 0x9b],
 };
+/** Of the exposed field, where it is not all of the film. */
+const FIELD = "rgb(80 160 255)";
 const STEP = 0.01; // of the film's longer side, that a key moves the box
 const SMALLEST = 2; // side of a box in pixels
 
@@ -35,7 +38,7 @@ export class Viewer {
   /** The box that is being drawn. */
   onBox: (box: Box) => void = () => {};
 
-  private film: { picture: OffscreenCanvas; width: number; height: number } | null = null;
+  private film: { picture: OffscreenCanvas; width: number; height: number; field: Point[] | null } | null = null;
   private layers: Layer[] = [];
   private box: Box | null = null;
   private scale = 1; // CSS pixels of the page for a pixel of the film
@@ -54,25 +57,26 @@ export class Viewer {
     canvas.addEventListener("keydown", (event) => this.onKey(event));
   }
 
-  showFilm({ width, height, grays }: FilmView): void {
+  showFilm({ width, height, grays, field }: FilmView): void {
     const pixels = new ImageData(width, height);
     for (let i = 0, to = 0; i < grays.length; i++, to += 4) {
       pixels.data[to] = pixels.data[to + 1] = pixels.data[to + 2] = grays[i]!;
       pixels.data[to + 3] = 255;
     }
-    this.film = { picture: painted(pixels), width, height };
+    this.film = { picture: painted(pixels), width, height, field };
     this.layers = [];
     this.box = null;
     this.fit();
   }
 
-  showMask({ lungs, mask, outlines }: Segmentation, box: Box | null): void {
+  showMask({ shown }: Segmentation, box: Box | null): void {
+    const { width, height, labels, outlines } = shown;
     this.layers = outlines.map(({ label, edges: lines }) => {
       const colour = LUNGS[label]!;
-      const pixels = new ImageData(mask.width, mask.height);
+      const pixels = new ImageData(width, height);
       const words = new Uint32Array(pixels.data.buffer);
       const word = new Uint32Array(Uint8Array.of(...colour, 255).buffer)[0]!;
-      for (let i = 0; i < words.length; i++) if (lungs.labels[i] === label) words[i] = word;
+      for (let i = 0; i < words.length; i++) if (labels[i] === label) words[i] = word;
       const edges = new Path2D();
       for (let i = 0; i < lines.length; i += 4) {
         edges.moveTo(lines[i]!, lines[i + 1]!);
@@ -89,13 +93,15 @@ export class Viewer {
     this.draw();
   }
 
-  /** Film and mask as they are shown, in the film's own size. */
+  /** Film, field and mask as they are shown, upright and in full size. */
   async overlay(): Promise<Blob> {
     const { picture, width, height } = this.film!;
     const canvas = new OffscreenCanvas(width, height);
     const context = canvas.getContext("2d")!;
     context.drawImage(picture, 0, 0);
-    this.drawMask(context, Math.max(2, Math.max(width, height) / 400));
+    const line = Math.max(2, Math.max(width, height) / 400);
+    this.drawField(context, line);
+    this.drawMask(context, line);
     return canvas.convertToBlob({ type: "image/png" });
   }
 
@@ -121,6 +127,7 @@ export class Viewer {
     context.imageSmoothingQuality = "high";
     context.drawImage(this.film.picture, 0, 0);
     const line = (2 * window.devicePixelRatio) / zoom;
+    this.drawField(context, line);
     this.drawMask(context, line);
     if (!this.box) return;
     const [x0, y0, x1, y1] = this.box;
@@ -136,7 +143,19 @@ export class Viewer {
     context.setLineDash([]);
   }
 
-  private drawMask(context: CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D, line: number): void {
+  private drawField(context: Context, line: number): void {
+    const [start, ...others] = this.film?.field ?? [];
+    if (!start) return;
+    context.strokeStyle = FIELD;
+    context.lineWidth = line;
+    context.beginPath();
+    context.moveTo(...start);
+    for (const corner of others) context.lineTo(...corner);
+    context.closePath();
+    context.stroke();
+  }
+
+  private drawMask(context: Context, line: number): void {
     for (const { label, fill, edges, colour } of this.layers) {
       if ((label === 1 && !this.shown.right) || (label === 2 && !this.shown.left)) continue;
       context.globalAlpha = this.shown.opacity;
@@ -226,6 +245,8 @@ export class Viewer {
     this.onBox(box);
   }
 }
+
+type Context = CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D;
 
 function painted(pixels: ImageData): OffscreenCanvas {
   const canvas = new OffscreenCanvas(pixels.width, pixels.height);

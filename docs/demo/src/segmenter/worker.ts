@@ -2,16 +2,18 @@
 
 import decoderUrl from "../../models/decoder_int8.onnx?url";
 import encoderUrl from "../../models/encoder_int8.onnx?url";
+import classifierUrl from "../../models/film_classifier.bin?url";
 import sizes from "../../models/sizes.json";
 import wasmUrl from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
 
-import { type Film, FilmError } from "../film/film";
+import { Classifier } from "../canonical/looking";
+import { FilmError } from "../film/film";
 import { outOfMemory } from "../film/open";
-import { scaleByPercentiles } from "../framing/intensity";
 import { download } from "./download";
-import type { Answer, FilmView, Request } from "./messages";
+import type { Answer, Request } from "./messages";
 import { openNetwork, startRuntime } from "./onnx";
 import { type OpenedFilm, Segmenter } from "./segmenter";
+import { viewOf } from "./view";
 
 const IMAGE_SIZE = 384;
 
@@ -32,14 +34,15 @@ async function answer(request: Request): Promise<void> {
     const ready = await (segmenter ??= load());
     if (request.kind === "open") {
       const next = await ready.open(request.file.name, new Uint8Array(await request.file.arrayBuffer()));
-      const view = viewOf(request.file.name, next.film);
+      const view = viewOf(request.file.name, next.film, next.record);
       opened = next; // not before its view is there: the page then shows what is segmented
       tell({ kind: "film", id: request.id, film: view }, [view.grays.buffer]);
     } else if (request.kind === "segment") {
       if (!opened) throw new Error("no film is open");
       const segmentation = await ready.segment(opened, request.box);
-      const { mask, lungs, outlines } = segmentation;
-      const transfer = [mask.values.buffer, lungs.labels.buffer, ...outlines.map(({ edges }) => edges.buffer)];
+      const { labels, outlines } = segmentation.shown;
+      const buffers = [segmentation.mask.values.buffer, labels.buffer, ...outlines.map(({ edges }) => edges.buffer)];
+      const transfer = [...new Set(buffers as ArrayBuffer[])];
       tell({ kind: "mask", id: request.id, box: request.box, segmentation }, transfer);
     } else {
       await ready.warmUp(); // while a person looks for a film
@@ -60,26 +63,21 @@ function load(): Promise<Segmenter> {
   });
 }
 
+type Contents = [ArrayBuffer, ArrayBuffer, ArrayBuffer, ArrayBuffer];
+
 async function open(): Promise<Segmenter> {
   const parts = [
     { url: wasmUrl, bytes: sizes.runtime },
     { url: encoderUrl, bytes: sizes.encoder },
     { url: decoderUrl, bytes: sizes.decoder },
+    { url: classifierUrl, bytes: sizes.classifier },
   ];
   const report = (loaded: number, total: number) => tell({ kind: "progress", loaded, total });
-  const [wasm, encoder, decoder] = (await download(parts, report)) as [ArrayBuffer, ArrayBuffer, ArrayBuffer];
+  const [wasm, encoder, decoder, classifier] = (await download(parts, report)) as Contents;
   const { threads } = startRuntime(wasm);
   const network = await openNetwork(encoder, decoder, IMAGE_SIZE);
   tell({ kind: "ready", threads });
-  return new Segmenter(network);
-}
-
-function viewOf(name: string, film: Film): FilmView {
-  const { width, height, spacing, spacingSource } = film;
-  const { values } = scaleByPercentiles(film, 0.5, 99.5);
-  const grays = new Uint8ClampedArray(values.length);
-  for (let i = 0; i < grays.length; i++) grays[i] = values[i]! * 255; // rounds by itself
-  return { name, width, height, spacing, spacingSource, grays };
+  return new Segmenter(network, Classifier.read(classifier));
 }
 
 /** One line that a person can act on. */

@@ -1,4 +1,4 @@
-import { FilmError } from "../film";
+import { checkPixels, FilmError } from "../film";
 import type { Dataset } from "./dataset";
 
 /** Computed and digital radiography, digitised film, and "other", which secondary captures of films carry. */
@@ -16,7 +16,10 @@ export function checkFilm(dataset: Dataset, name: string): void {
   }
   const frames = dataset.number("NumberOfFrames") ?? 1;
   if (frames !== 1) throw new FilmError(`${name}: holds ${frames} frames, expected one film`);
-  if (dataset.string("PhotometricInterpretation") === "PALETTE COLOR") {
-    throw new FilmError(`${name}: pseudo-coloured (PALETTE COLOR), expected gray or RGB`);
-  }
+  checkPixels(
+    name,
+    dataset.number("Rows")!,
+    dataset.number("Columns") ?? 0,
+    dataset.number("SamplesPerPixel") || 1,
+  );
 }

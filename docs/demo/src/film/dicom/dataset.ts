@@ -6,10 +6,28 @@ const TAGS = {
   TransferSyntaxUID: "x00020010",
   SOPClassUID: "x00080016",
   Modality: "x00080060",
+  PresentationIntentType: "x00080068",
   EstimatedRadiographicMagnificationFactor: "x00181114",
   ImagerPixelSpacing: "x00181164",
+  ShutterShape: "x00181600",
+  ShutterLeftVerticalEdge: "x00181602",
+  ShutterRightVerticalEdge: "x00181604",
+  ShutterUpperHorizontalEdge: "x00181606",
+  ShutterLowerHorizontalEdge: "x00181608",
+  CenterOfCircularShutter: "x00181610",
+  RadiusOfCircularShutter: "x00181612",
+  VerticesOfThePolygonalShutter: "x00181620",
+  CollimatorShape: "x00181700",
+  CollimatorLeftVerticalEdge: "x00181702",
+  CollimatorRightVerticalEdge: "x00181704",
+  CollimatorUpperHorizontalEdge: "x00181706",
+  CollimatorLowerHorizontalEdge: "x00181708",
+  CenterOfCircularCollimator: "x00181710",
+  RadiusOfCircularCollimator: "x00181712",
+  VerticesOfThePolygonalCollimator: "x00181720",
   NominalScannedPixelSpacing: "x00182010",
   PatientOrientation: "x00200020",
+  ImageOrientationPatient: "x00200037",
   SamplesPerPixel: "x00280002",
   PhotometricInterpretation: "x00280004",
   PlanarConfiguration: "x00280006",
@@ -17,20 +35,31 @@ const TAGS = {
   Rows: "x00280010",
   Columns: "x00280011",
   PixelSpacing: "x00280030",
+  PixelAspectRatio: "x00280034",
   BitsAllocated: "x00280100",
   BitsStored: "x00280101",
+  HighBit: "x00280102",
   PixelRepresentation: "x00280103",
   PixelPaddingValue: "x00280120",
   PixelPaddingRangeLimit: "x00280121",
+  PixelIntensityRelationship: "x00281040",
+  PixelIntensityRelationshipSign: "x00281041",
   WindowCenter: "x00281050",
   WindowWidth: "x00281051",
   RescaleIntercept: "x00281052",
   RescaleSlope: "x00281053",
   VOILUTFunction: "x00281056",
+  RedPaletteColorLookupTableDescriptor: "x00281101",
+  GreenPaletteColorLookupTableDescriptor: "x00281102",
+  BluePaletteColorLookupTableDescriptor: "x00281103",
+  RedPaletteColorLookupTableData: "x00281201",
+  GreenPaletteColorLookupTableData: "x00281202",
+  BluePaletteColorLookupTableData: "x00281203",
   ModalityLUTSequence: "x00283000",
   LUTDescriptor: "x00283002",
   LUTData: "x00283006",
   VOILUTSequence: "x00283010",
+  PresentationLUTShape: "x20500020",
   PixelData: "x7fe00010",
 } as const;
 export type Keyword = keyof typeof TAGS;
@@ -42,6 +71,7 @@ const BINARY = new Set<Keyword>([
   "Columns",
   "BitsAllocated",
   "BitsStored",
+  "HighBit",
   "PixelRepresentation",
 ]);
 
@@ -82,6 +112,11 @@ export class Dataset {
     return text === "" || Number.isNaN(Number(text)) ? null : Number(text);
   }
 
+  /** A signed 16-bit number, or null where it is missing or empty. */
+  signed(keyword: Keyword): number | null {
+    return (this.element(keyword)?.length ?? 0) >= 2 ? (this.source.int16(TAGS[keyword]) ?? null) : null;
+  }
+
   /** A 16-bit number whose sign follows its value representation, or else the pixels'. */
   ambiguous(keyword: Keyword, index = 0): number | null {
     const element = this.element(keyword);
@@ -91,16 +126,28 @@ export class Dataset {
     return value ?? null;
   }
 
+  /** The values of a text attribute as numbers; NaN where one is none. */
+  numbers(keyword: Keyword): number[] {
+    return this.strings(keyword).map((text) => (text === "" ? NaN : Number(text)));
+  }
+
   /** 16-bit words of an attribute. */
   words(keyword: Keyword): Uint16Array {
     const count = (this.element(keyword)?.length ?? 0) >> 1;
     return Uint16Array.from({ length: count }, (_, i) => this.source.uint16(TAGS[keyword], i) ?? 0);
   }
 
-  /** The first item of a sequence, or null. */
-  firstItem(keyword: Keyword): Dataset | null {
-    const item = this.element(keyword)?.items?.[0]?.dataSet;
-    return item ? new Dataset(item, this.syntax) : null;
+  /** The bytes of an attribute as they stand in the file. */
+  bytes(keyword: Keyword): Uint8Array {
+    const element = this.element(keyword);
+    if (!element) return new Uint8Array(0);
+    return this.source.byteArray.subarray(element.dataOffset, element.dataOffset + element.length) as Uint8Array;
+  }
+
+  /** The items of a sequence; none where it is missing. */
+  items(keyword: Keyword): Dataset[] {
+    const items = this.element(keyword)?.items ?? [];
+    return items.flatMap(({ dataSet }) => (dataSet ? [new Dataset(dataSet, this.syntax)] : []));
   }
 }
 

@@ -1,13 +1,16 @@
 import dicomParser from "dicom-parser";
 
-import { checkSize, FilmError } from "../film";
+import { FilmError } from "../film";
 import { decodeJpeg, frameHeader } from "../jpeg";
 import { BIG_ENDIAN, type Dataset, EXPLICIT, IMPLICIT } from "./dataset";
 import { decodeRle } from "./rle";
 
+/** Whole numbers as they are stored, in words of `BitsAllocated` bits. */
+export type Integers = Uint8Array | Int8Array | Uint16Array | Int16Array | Uint32Array | Int32Array;
+
 /** Values as the file stores them; three samples are R, G and B beside each other. */
 export interface StoredPixels {
-  values: ArrayLike<number>;
+  values: Integers;
   samples: 1 | 3;
 }
 
@@ -32,7 +35,6 @@ const DECODERS: Record<string, Decoder> = {
 
 /** Decode the pixels of a data set that passed `checkFilm`. */
 export async function decodePixels(dataset: Dataset, name: string): Promise<StoredPixels> {
-  checkSize(name, dataset.number("Columns")!, dataset.number("Rows")!);
   const decode = DECODERS[dataset.syntax];
   if (!decode) {
     throw new FilmError(
@@ -59,7 +61,7 @@ function samplesPerPixel(dataset: Dataset): 1 | 3 {
 }
 
 /** Numbers of `bits` from little-endian bytes. */
-function numbers(bytes: Uint8Array, bits: number, signed: boolean): ArrayLike<number> {
+function numbers(bytes: Uint8Array, bits: number, signed: boolean): Integers {
   const buffer = bytes.slice().buffer;
   if (bits === 8) return signed ? new Int8Array(buffer) : new Uint8Array(buffer);
   if (bits === 16) return signed ? new Int16Array(buffer) : new Uint16Array(buffer);
@@ -90,7 +92,7 @@ function reverseEach(bytes: Uint8Array, size: number): void {
 }
 
 /** Y1 Y2 Cb Cr of two pixels each -> Y Cb Cr a pixel. */
-function upsampled(pairs: ArrayLike<number>): Uint8Array {
+function upsampled(pairs: Integers): Uint8Array {
   const full = new Uint8Array((pairs.length / 2) * 3);
   for (let from = 0, to = 0; from < pairs.length; from += 4, to += 6) {
     const [first, second, blue, red] = [pairs[from]!, pairs[from + 1]!, pairs[from + 2]!, pairs[from + 3]!];
@@ -100,11 +102,11 @@ function upsampled(pairs: ArrayLike<number>): Uint8Array {
 }
 
 /** Bring three samples to R, G and B beside each other. */
-function colour(stored: ArrayLike<number>, samples: 1 | 3, dataset: Dataset, planar: boolean): StoredPixels {
+function colour(stored: Integers, samples: 1 | 3, dataset: Dataset, planar: boolean): StoredPixels {
   if (samples === 1) return { values: stored, samples };
   const count = stored.length / 3;
   const ybr = dataset.string("PhotometricInterpretation").startsWith("YBR_FULL");
-  const values = new Float32Array(stored.length);
+  const values = stored.slice();
   for (let i = 0; i < count; i++) {
     const at = (sample: number) => stored[planar ? sample * count + i : 3 * i + sample]!;
     values.set(ybr ? rgb(at(0), at(1), at(2)) : [at(0), at(1), at(2)], 3 * i);
@@ -179,10 +181,12 @@ function fromCodec(decoded: { bytes: Uint8Array; bits: number; samples: number }
   const samples = decoded.samples === 3 ? 3 : 1;
   const signed = dataset.number("PixelRepresentation") === 1;
   const stored = numbers(decoded.bytes, decoded.bits > 8 ? 16 : 8, signed);
-  return { values: signed ? signExtended(stored, decoded.bits) : stored, samples };
+  const wide = dataset.number("BitsAllocated") === 16 && stored.BYTES_PER_ELEMENT === 1;
+  const values = !wide ? stored : signed ? Int16Array.from(stored) : Uint16Array.from(stored);
+  return { values: signed ? signExtended(values, decoded.bits) : values, samples };
 }
 
 /** Signed numbers of `bits` bits that a codec left in the lower bits of larger ones. */
-function signExtended(stored: ArrayLike<number>, bits: number): Int32Array {
-  return Int32Array.from(stored, (value) => (value << (32 - bits)) >> (32 - bits));
+function signExtended<Values extends Integers>(stored: Values, bits: number): Values {
+  return stored.map((value) => (value << (32 - bits)) >> (32 - bits)) as Values;
 }

@@ -1,30 +1,22 @@
-import { type Film, FilmError } from "../film";
+import { FilmError, storedFilm, type StoredFilm } from "../film";
 import { checkFilm } from "./check";
 import { type Dataset, parse } from "./dataset";
-import { displayedGrays } from "./grays";
+import { collimation } from "./field";
+import { filmAspect, filmPose, filmSpacing } from "./geometry";
 import { decodePixels } from "./pixels";
-import { filmSpacing } from "./spacing";
+import { displayed } from "./values";
 
-/**
- * Decode one film and bring it to the grays that its sender meant, as scripts/data/dicom.py does.
- *
- * In this order (DICOM PS3.4, N.2): modality LUT or rescale, VOI LUT or the first window, inversion of MONOCHROME1
- * within the film's own range. Padding outside the exposed field becomes the darkest value.
- */
-export async function readDicom(name: string, bytes: Uint8Array): Promise<Film> {
+/** Decode one film, as its sender meant it to be displayed, with all that its header says: scripts/films/dicom.py. */
+export async function readDicom(name: string, bytes: Uint8Array): Promise<StoredFilm> {
   const dataset = parsed(name, bytes);
   checkFilm(dataset, name);
-  const values = displayedGrays(await decodePixels(dataset, name), dataset);
+  const grays = displayed(await decodePixels(dataset, name), dataset, name);
   const spacing = filmSpacing(dataset);
-  const orientation = dataset.strings("PatientOrientation");
-  return {
-    width: dataset.number("Columns")!,
-    height: dataset.number("Rows")!,
-    values,
-    spacing: spacing?.mm ?? null,
-    spacingSource: spacing?.source ?? "",
-    orientation: orientation.length === 2 ? orientation.join("\\") : "",
-  };
+  const [width, height] = [dataset.number("Columns")!, dataset.number("Rows")!];
+  return storedFilm(
+    { width, height, values: grays.values },
+    { ...grays, ...filmPose(dataset), ...spacing, ...filmAspect(dataset, spacing), ...collimation(dataset) },
+  );
 }
 
 function parsed(name: string, bytes: Uint8Array): Dataset {

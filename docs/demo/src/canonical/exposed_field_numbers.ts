@@ -1,0 +1,18 @@
+/** The numbers of scripts/films/exposed_field.py, under the same names. */
+
+export const SIDE = 128; // longest side in pixels of the picture that is looked at
+export const TOLERANCE = 0.07; // how far a surround's grays lie apart, of the picture's range
+export const SMALLEST = 16; // sides in pixels below which nothing is looked for
+export const RING = 0.12; // share of the outermost pixels that are alike, below which there is no surround
+export const [MOST_TURNED, STEP] = [16, 0.5]; // degrees
+export const THINNEST = 0.02; // of the picture's side: a thinner surround does no harm
+export const STRAIGHT = 0.36; // share of a side of the field that must be a straight edge
+export const ONE_EDGE = 0.75; // the same, of a turned field that has one edge alone
+export const ENCLOSED = 0.7; // share of the outermost pixels that are surround: then round fields have sides, too
+export const SHARP = 0.15; // of the picture's range: how much it changes at an edge that is not straight
+export const CLEAN = 0.93; // share of what is cut off at a side that must be surround
+export const SPECK = 0.004; // of the picture: smaller islands in a surround are letters and markers
+export const LEAST = 0.15; // of the picture's area that a field has
+export const BAND = 0.75; // of pixels, two of which an edge takes up
+export const BLUR = 2; // pixels
+export const LAYERS = 3; // a film with a black border on a light box has two surrounds
