@@ -18,7 +18,9 @@ INNER_RING = 0.85  # the same, of a surround within another: tissue of one gray 
 MOST_TURNED, STEP = 16.0, 0.5  # degrees
 THINNEST = 0.02  # of the picture's side: a thinner surround does no harm
 STRAIGHT = 0.36  # share of a side of the field that must be a straight edge
-ONE_EDGE = 0.75  # the same, of a turned field that has one edge alone
+# The same, of a turned field that has one edge alone, and the share of the picture that its surround then must have:
+# arms beside the chest are straight, too
+ONE_EDGE, ONE_SURROUND = 0.55, 0.2
 ENCLOSED = 0.7  # share of the outermost pixels that are surround: then round fields have sides, too
 SHARP = 0.15  # of the picture's range: how much it changes at an edge that is not straight
 CLEAN = 0.93  # share of what is cut off at a side that must be surround
@@ -256,7 +258,8 @@ def fitted(picture: np.ndarray, film: np.ndarray, round_too: bool = True) -> Fie
             return None
         return Field(left, top, right - left + 1, bottom - top + 1)
     shares = supports[:, best] / np.array([height, height, width, width])
-    if (shares >= STRAIGHT).sum() < 2 and shares.max() < ONE_EDGE:
+    lonely = shares.max() >= ONE_EDGE and film.mean() <= 1 - ONE_SURROUND
+    if (shares >= STRAIGHT).sum() < 2 and not lonely:
         return None
     lost = ((across < left - 1.5) | (across > right + 1.5) | (down < top - 1.5) | (down > bottom + 1.5)).mean()
     if lost > 1 - CLEAN:

@@ -32,7 +32,8 @@ def _narrowed(pixels: np.ndarray, unsigned: np.ndarray, bits: int, signed: bool)
     """`pixels` with the bits above `bits` taken for what they should be, where that is smoother."""
     low, high = int(pixels.min()), int(pixels.max())
     fits = (-(1 << bits - 1) <= low and high < 1 << bits - 1) if signed else high < 1 << bits
-    if fits:
+    # No overlay covers half of a film: there the header says too few bits
+    if fits or (not signed and (unsigned >= 1 << bits).mean() > 0.5):
         return pixels
     value = unsigned & ((1 << bits) - 1)
     other = _signed(value, bits) if signed else value

@@ -74,7 +74,7 @@ class Server:
         self.process.wait(30)
 
     def post(self, path: str, **options) -> requests.Response:
-        return requests.post(f"{self.url}{path}", timeout=600, **options)
+        return requests.post(f"{self.url}{path}", timeout=1800, **options)
 
     def infer(self, image: str = "", upload: Path | None = None, output: str = "image", **params) -> requests.Response:
         files = {"file": (upload.name, upload.read_bytes())} if upload else None

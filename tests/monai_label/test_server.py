@@ -30,7 +30,7 @@ def films(tmp_path_factory) -> dict[str, Path]:
     Image.fromarray(gray).save(folder / "jpeg.jpg", quality=95)
     affine = np.diag([-0.2, -0.3, 1.0, 1.0])
     nibabel.save(nibabel.Nifti1Image(gray.T[..., None].astype(np.int16), affine), folder / "nifti.nii.gz")
-    write_dicom(folder / "film.dcm", gray, PixelSpacing=[0.3, 0.2], ImagerPixelSpacing=[0.3, 0.2])
+    write_dicom(folder / "film.dcm", gray, PixelSpacing=[0.2, 0.2], ImagerPixelSpacing=[0.2, 0.2])
     write_dicom(folder / "inverse.dcm", 255 - gray, "MONOCHROME1")
     return {path.name.split(".")[0]: path for path in folder.iterdir()}
 
