@@ -10,7 +10,11 @@ export const INNER_RING = 0.85; // the same, of a surround within another: tissu
 export const [MOST_TURNED, STEP] = [16, 0.5]; // degrees
 export const THINNEST = 0.02; // of the picture's side: a thinner surround does no harm
 export const STRAIGHT = 0.36; // share of a side of the field that must be a straight edge
-export const ONE_EDGE = 0.75; // the same, of a turned field that has one edge alone
+/**
+ * The same, of a turned field that has one edge alone, and the share of the picture that its surround then must have:
+ * arms beside the chest are straight, too.
+ */
+export const [ONE_EDGE, ONE_SURROUND] = [0.55, 0.2];
 export const ENCLOSED = 0.7; // share of the outermost pixels that are surround: then round fields have sides, too
 export const SHARP = 0.15; // of the picture's range: how much it changes at an edge that is not straight
 export const CLEAN = 0.93; // share of what is cut off at a side that must be surround

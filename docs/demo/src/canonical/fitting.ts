@@ -7,6 +7,7 @@ import {
   ENCLOSED,
   MOST_TURNED,
   ONE_EDGE,
+  ONE_SURROUND,
   SHARP,
   STEP,
   STRAIGHT,
@@ -64,7 +65,8 @@ export function fitted(picture: Small, film: Mask, roundToo = true): Field | nul
   }
   const [left, right, top, bottom] = limits;
   const most = Math.max(...supports.map((support, n) => support / lengths[n]!));
-  if (straight.filter(Boolean).length < 2 && most < ONE_EDGE) return null;
+  const lonely = most >= ONE_EDGE && pixels.across.length / (width * height) <= 1 - ONE_SURROUND;
+  if (straight.filter(Boolean).length < 2 && !lonely) return null;
   let lost = 0;
   for (let i = 0; i < pixels.across.length; i++) {
     const [x, y] = [pixels.across[i]!, pixels.down[i]!];

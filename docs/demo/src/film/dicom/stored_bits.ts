@@ -41,6 +41,10 @@ function withoutSign({ buffer, byteOffset, length, BYTES_PER_ELEMENT }: Integers
 function narrowed(pixels: Integers, unsigned: Unsigned, bits: number, signed: boolean, columns: number): Integers {
   const [low, high] = signed ? [-(2 ** (bits - 1)), 2 ** (bits - 1)] : [-Infinity, 2 ** bits];
   if (pixels.every((value: number) => value >= low && value < high)) return pixels;
+  // No overlay covers half of a film: there the header says too few bits
+  let beyond = 0;
+  for (const value of unsigned) beyond += Number(value >= 2 ** bits);
+  if (!signed && beyond > 0.5 * unsigned.length) return pixels;
   const mask = 2 ** bits - 1;
   const values = unsigned.map((value) => (value & mask) >>> 0);
   const other = signed ? withSign(values, bits) : values;
