@@ -19,11 +19,12 @@ from scripts.data import CanonicalFilmd, Letterboxd, LoadRadiographd
 from scripts.data.loading import film_record
 from scripts.data.prompts import PROMPT_BOX, bounding_box
 from scripts.errors import BundleError
-from scripts.films.canonical import Record, canonical, square_shape
-from scripts.films.exposed_field import Field
+from scripts.films.canonical import canonical, square_shape
+from scripts.films.field import Field
 from scripts.films.film import StoredFilm
 from scripts.films.pose import UPRIGHT, Pose
 from scripts.films.reading import read_film
+from scripts.films.record import Record
 
 EIGHT = [Pose.numbered(number) for number in range(8)]
 FIELDS = [None, 0.0, 9.0, -12.0]  # angles

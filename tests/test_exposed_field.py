@@ -10,7 +10,8 @@ from PIL import Image
 from scipy import ndimage
 
 from scripts.films.canonical import canonical
-from scripts.films.exposed_field import Field, find_field
+from scripts.films.exposed_field import find_field
+from scripts.films.field import Field
 from scripts.films.film import StoredFilm
 from scripts.phantoms import generate_phantom
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scripts.films.canonical import canonical
-from scripts.films.exposed_field import Field
+from scripts.films.field import Field
 from scripts.films.film import StoredFilm
 from scripts.films.picture import film_picture
 from scripts.films.pose import Pose

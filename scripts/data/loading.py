@@ -14,12 +14,13 @@ from monai.transforms import InvertibleTransform, MapTransform
 
 from ..errors import BundleError
 from ..films.affine import ROWS_FIRST, film_affine, planar
-from ..films.canonical import Record, canonical
+from ..films.canonical import canonical
 from ..films.film import StoredFilm
 from ..films.intensity import percentiles
 from ..films.looking import classifier_at
 from ..films.pose import Pose
 from ..films.reading import read_film
+from ..films.record import Record
 from .prompts import carry_box
 
 TINY = float(np.finfo(np.float32).tiny)

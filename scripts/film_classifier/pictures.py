@@ -15,8 +15,8 @@ from ..data.splits import PARTS, read_record, split_by_patient
 from ..documents import read_table
 from ..errors import BundleError
 from ..films.canonical import canonical
-from ..films.exposed_field import thumbnail
 from ..films.reading import read_film
+from ..films.resampling import thumbnail
 from ..films.suffixes import image_stem
 from ..phantoms import generate_phantom
 

@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from ..errors import BundleError
-from .exposed_field import thumbnail
 from .pose import UPRIGHT, Pose
+from .resampling import thumbnail
 
 SIDE = 64  # of the picture that is looked at, in pixels
 SMALLEST = 8  # side of a film in pixels below which there is nothing to see

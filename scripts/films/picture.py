@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .canonical import Record, resized
 from .film import StoredFilm
 from .intensity import percentiles
+from .record import Record
+from .resampling import resized
 
 SHOWN = (0.5, 99.5)  # percentiles of the exposed field that become black and white, as for the network
 HALF = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # from centres of pixels to their corners

@@ -12,8 +12,8 @@ from PIL import Image
 
 from ..files import replacing
 from ..films.affine import film_affine
-from ..films.canonical import Record
 from ..films.reading import read_film
+from ..films.record import Record
 from ..films.suffixes import NIFTI_SUFFIXES, image_format
 from ..reporting import overlay
 

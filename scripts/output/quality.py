@@ -72,7 +72,7 @@ class QualityFlagsd(MapTransform):
     - turned_by_content, inverted_by_content: the file did not say so, but the picture shows it.
     - heart_on_the_right: the picture looks mirrored, but the file says where right is.
 
-    docs/quality_flags.md says how often each is raised, on films and on other pictures.
+    docs/segmenting_films.md says how often each is raised, on films and on other pictures.
 
     Args:
         keys: one key, 1 x W x H label maps; "expected_dice" is there already.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 import pytest
-from odd_films import FORMS
-from serving import Server, phantom
+from monai_label.odd_films import FORMS
+from monai_label.serving import Server, phantom
 
 SEED = 3  # of the phantom
 

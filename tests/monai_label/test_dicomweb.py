@@ -12,8 +12,8 @@ import numpy as np
 import pydicom
 import pytest
 import requests
-from odd_films import FORMS
-from serving import Server, dice, free_port, phantom
+from monai_label.odd_films import FORMS
+from monai_label.serving import Server, dice, free_port, phantom
 
 PLUGINS = sorted(Path("/usr/share/orthanc/plugins").glob("*OrthancDicomWeb*"))
 ODD = ["mirrored", "turned", "inverse"]

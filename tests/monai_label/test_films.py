@@ -8,9 +8,9 @@ from functools import cache
 import nibabel
 import numpy as np
 import pytest
-from odd_films import FORMS
+from monai_label.odd_films import FORMS
+from monai_label.serving import Server, dice
 from PIL import Image
-from serving import Server, dice
 
 ODD = [name for name in FORMS if name != "plain"]
 

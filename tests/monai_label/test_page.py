@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from odd_films import FORMS
+from monai_label.odd_films import FORMS
+from monai_label.serving import ROOT, dice
 from PIL import Image
-from serving import ROOT, dice
 
 PAGE = ROOT / "scripts" / "label" / "page.html"
 SHOWN = ["collimated", "exif_6", "mirrored", "negative", "plain", "turned", "upwards", "wide"]

@@ -14,9 +14,9 @@ import pytest
 import requests
 import torch
 from dicom_files import write_dicom
-from odd_films import FORMS
+from monai_label.odd_films import FORMS
+from monai_label.serving import HEIGHT, NAME, ROOT, WIDTH, Server, dice, phantom
 from PIL import Image
-from serving import HEIGHT, NAME, ROOT, WIDTH, Server, dice, phantom
 
 
 @pytest.fixture(scope="module")

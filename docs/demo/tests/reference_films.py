@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.films.canonical import Record, canonical
+from scripts.films.canonical import canonical
 from scripts.films.film import StoredFilm
 from scripts.films.looking import Classifier, picture_of
 from scripts.films.reading import read_film
+from scripts.films.record import Record
 from scripts.phantoms import generate_phantom
 
 READ_BY_THE_PAGE = (".png", ".jpg", ".dcm")

@@ -1,0 +1,1 @@
+"""MONAI Label, with a real server."""
