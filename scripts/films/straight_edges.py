@@ -14,8 +14,9 @@ THINNEST = 0.02  # of the picture's side: a thinner surround does no harm
 STRAIGHT = 0.36  # share of a side of the field that must be a straight edge
 # The same, of a turned field that has one edge alone, and the share of the picture that its surround then must have:
 # arms beside the chest are straight, too
-ONE_EDGE, ONE_SURROUND = 0.55, 0.2
+ONE_EDGE, ONE_SURROUND = 0.55, 0.15
 ENCLOSED = 0.7  # share of the outermost pixels that are surround: then round fields have sides, too
+MOST_LOST = 0.25  # share of what is no surround that may lie beyond three straight edges: a light box's dark corner
 SHARP = 0.15  # of the picture's range: how much it changes at an edge that is not straight
 CLEAN = 0.93  # share of what is cut off at a side that must be surround
 BAND = 0.75  # of pixels, two of which an edge takes up
@@ -35,7 +36,9 @@ def fitted(picture: np.ndarray, film: np.ndarray, round_too: bool = True) -> Fie
     angles = np.arange(-MOST_TURNED, MOST_TURNED + STEP, STEP)
     places, supports = zip(*(straight_edges(points, sign, axis, angles) for points, sign, axis in sides))
     supports = np.array(supports)  # 4 x angles: pixels on the straightest edge of each side
-    if not enclosed and (supports.max(axis=1) < STRAIGHT * np.array([height, height, width, width])).all():
+    rows, columns = int(film.any(axis=1).sum()), int(film.any(axis=0).sum())
+    lengths = np.array([rows, rows, columns, columns])
+    if not enclosed and (supports.max(axis=1) < STRAIGHT * lengths).all():
         return None
     total = supports.sum(axis=0)
     upright = len(angles) // 2
@@ -47,35 +50,27 @@ def fitted(picture: np.ndarray, film: np.ndarray, round_too: bool = True) -> Fie
     ys, xs = np.nonzero(film)
     across, down = xs * cosine + ys * sine, ys * cosine - xs * sine
     limits = []
-    for number, (coordinate, other) in enumerate(((across, height), (across, height), (down, width), (down, width))):
+    straight = supports[:, best] >= STRAIGHT * lengths
+    for number, coordinate in enumerate((across, across, down, down)):
         outer = float(coordinate.min() if number % 2 == 0 else coordinate.max())
-        edge = float(places[number][best])
-        straight = supports[number][best] >= STRAIGHT * other
-        limits.append(edge if straight else outer)
+        limits.append(float(places[number][best]) if straight[number] else outer)
     left, right, top, bottom = limits
     # Upright, a side without an edge ends with the picture
     if best == upright:
         outer = (0, width - 1, 0, height - 1)
-        lengths = (height, height, width, width)
+        found = [straight[n] or (enclosed and sharpness(picture, *sides[n]) >= SHARP) for n in range(4)]
         left, right, top, bottom = (
-            (
-                limit
-                if (supports[n][best] >= STRAIGHT * lengths[n] or (enclosed and sharpness(picture, *sides[n]) >= SHARP))
-                and is_clean(film, n, limit)
-                else outer[n]
-            )
-            for n, limit in enumerate(limits)
+            limit if found[n] and is_clean(film, n, limit) else outer[n] for n, limit in enumerate(limits)
         )
         depth = max(left / width, 1 - (right + 1) / width, top / height, 1 - (bottom + 1) / height)
         if depth < THINNEST:
             return None
         return Field(left, top, right - left + 1, bottom - top + 1)
-    shares = supports[:, best] / np.array([height, height, width, width])
-    lonely = shares.max() >= ONE_EDGE and film.mean() <= 1 - ONE_SURROUND
-    if (shares >= STRAIGHT).sum() < 2 and not lonely:
+    lonely = (supports[:, best] / lengths).max() >= ONE_EDGE and film.mean() <= 1 - ONE_SURROUND
+    if straight.sum() < 2 and not lonely:
         return None
     lost = ((across < left - 1.5) | (across > right + 1.5) | (down < top - 1.5) | (down > bottom + 1.5)).mean()
-    if lost > 1 - CLEAN:
+    if lost > (1 - CLEAN if straight.sum() < 3 else MOST_LOST):
         return None
     corner = (left - 0.5) * np.array([cosine, sine]) + (top - 0.5) * np.array([-sine, cosine]) + 0.5
     return Field(float(corner[0]), float(corner[1]), right - left + 1, bottom - top + 1, float(angle))

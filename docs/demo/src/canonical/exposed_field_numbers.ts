@@ -14,8 +14,9 @@ export const STRAIGHT = 0.36; // share of a side of the field that must be a str
  * The same, of a turned field that has one edge alone, and the share of the picture that its surround then must have:
  * arms beside the chest are straight, too.
  */
-export const [ONE_EDGE, ONE_SURROUND] = [0.55, 0.2];
+export const [ONE_EDGE, ONE_SURROUND] = [0.55, 0.15];
 export const ENCLOSED = 0.7; // share of the outermost pixels that are surround: then round fields have sides, too
+export const MOST_LOST = 0.25; // share of what is no surround that may lie beyond three straight edges
 export const SHARP = 0.15; // of the picture's range: how much it changes at an edge that is not straight
 export const CLEAN = 0.93; // share of what is cut off at a side that must be surround
 export const SPECK = 0.004; // of the picture: smaller islands in a surround are letters and markers

@@ -5,6 +5,7 @@ import {
   BAND,
   CLEAN,
   ENCLOSED,
+  MOST_LOST,
   MOST_TURNED,
   ONE_EDGE,
   ONE_SURROUND,
@@ -43,7 +44,8 @@ export function fitted(picture: Small, film: Mask, roundToo = true): Field | nul
   const enclosed = roundToo && shareOutermost(film) <= 1 - ENCLOSED;
   const outlines = extremes(film);
   const edges = outlines.map(straightEdges);
-  const lengths: Sides = [height, height, width, width];
+  const [rows, columns] = linesOf(film);
+  const lengths: Sides = [rows, rows, columns, columns];
   const isStraight = (support: number, side: number) => support >= STRAIGHT * lengths[side]!;
   if (!enclosed && !edges.some(({ supports }, n) => isStraight(Math.max(...supports), n))) return null;
   const best = bestAngle(edges.map(({ supports }) => supports));
@@ -72,10 +74,20 @@ export function fitted(picture: Small, film: Mask, roundToo = true): Field | nul
     const [x, y] = [pixels.across[i]!, pixels.down[i]!];
     lost += Number(x < left - 1.5 || x > right + 1.5 || y < top - 1.5 || y > bottom + 1.5);
   }
-  if (lost / pixels.across.length > 1 - CLEAN) return null;
+  const mostLost = straight.filter(Boolean).length < 3 ? 1 - CLEAN : MOST_LOST;
+  if (lost / pixels.across.length > mostLost) return null;
   const x = (left - 0.5) * cosine + (top - 0.5) * -sine + 0.5;
   const y = (left - 0.5) * sine + (top - 0.5) * cosine + 0.5;
   return new Field(x, y, right - left + 1, bottom - top + 1, angle);
+}
+
+/** How many rows and columns hold a part of a film. */
+function linesOf({ width, height, values }: Mask): [number, number] {
+  const [rows, columns] = [new Uint8Array(height), new Uint8Array(width)];
+  for (let i = 0; i < values.length; i++) {
+    if (values[i]) rows[Math.floor(i / width)] = columns[i % width] = 1;
+  }
+  return [rows, columns].map((lines) => lines.reduce((sum, line) => sum + line, 0)) as [number, number];
 }
 
 function turnBy(angle: number): { angle: number; cosine: number; sine: number } {
