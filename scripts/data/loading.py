@@ -124,6 +124,8 @@ class CanonicalFilmd(MapTransform, InvertibleTransform):
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.classifier = None if classifier is None else str(classifier)
+        if self.classifier is not None:
+            classifier_at(self.classifier)  # that it can be read is known before the first film
         # Names of cached results depend on what the network is, not on where it lies
         self.classifier_digest = classifier and hashlib.sha256(Path(classifier).read_bytes()).hexdigest()
 

@@ -128,7 +128,9 @@ class Classifier:
                 count = len(file.files) // 3
                 return cls([tuple(file[f"{name}{n}"] for name in ("weight", "bias", "scale")) for n in range(count)])
         except (OSError, EOFError, KeyError, ValueError) as error:
-            raise BundleError(f"{path}: cannot be read as the classifier of films ({error})") from error
+            raise BundleError(
+                f"{path}: cannot be read as the classifier of films ({error}); without one: --film_classifier null"
+            ) from error
 
     def look(self, film: np.ndarray) -> Look:
         """Look at an H x W film in any grays; one that does not seem upright is looked at in all eight poses."""
