@@ -143,8 +143,9 @@ describe("the canonical film", () => {
     compare(record, step.believed);
     const seen = pictureOf(picture);
     const expected = plane(step.seen);
-    // Logarithms of float32 differ in their last bit
-    const apart = step.stated.valuesSource.startsWith("FOR PROCESSING") ? 1 : 0;
+    // Logarithms and turned places differ in their last bit, which rounds to either side
+    const rounded = step.stated.valuesSource.startsWith("FOR PROCESSING") || record.field?.angle;
+    const apart = rounded ? 1 : 0;
     expect(largestDifference(seen.values, expected.values)).toBeLessThanOrEqual(apart);
     expect(classifier.logits({ ...seen, values: Uint8Array.from(expected.values) })).toEqual(step.logits);
   });
