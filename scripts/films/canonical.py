@@ -39,7 +39,7 @@ def canonical(film: StoredFilm, classifier: Classifier | None = None) -> tuple[n
     if look.upright:
         return values, record
     turn, inverted, flags = decided(film, look)
-    sources = dict(record.sources)
+    sources = {}
     if turn != UPRIGHT:
         pose = pose.then(turn)
         sources["pose"] = f"content, {look.pose_confidence:.3f}"

@@ -27,7 +27,7 @@ def levels(picture: np.ndarray) -> list[float]:
     """Grays that a good share of the outermost pixels have, at most two."""
     counts, edges = np.histogram(outermost(picture), 16, (0, 1))
     share = counts / counts.sum()
-    order = [bin_ for bin_ in np.argsort(-share) if share[bin_] >= RING / 2]
+    order = [bin_ for bin_ in np.argsort(-share, kind="stable") if share[bin_] >= RING / 2]
     chosen: list[float] = []
     for bin_ in order:
         level = float(edges[bin_] + edges[bin_ + 1]) / 2

@@ -111,7 +111,8 @@ describe("what is shown is what the bundle computes", () => {
       expect(text).toContain(row.area_cm2 ? (expected ? "cm²" : "cannot be told apart") : "% of the film");
       if (expected)
         expect(Math.abs(parseFloat(text) / Number(expected) - 1)).toBeLessThan(
-          leastDice(name) < LEAST_DICE ? 0.02 : 0.005,
+          // Masks that may differ by so much may do so in one lung alone
+          leastDice(name) < LEAST_DICE ? Math.max(0.02, 4 * (1 - leastDice(name))) : 0.005,
         );
     }
   });

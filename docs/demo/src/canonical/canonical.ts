@@ -32,7 +32,7 @@ export function canonical(film: StoredFilm, classifier: Classifier | null): Cano
   const { turn, inverted, flags } = decided(film, look);
   if (turn.equals(UPRIGHT) && !inverted) return { ...first, record: first.record.with({ flags }) };
   const { picture, record } = framed(film, inverted ? negative(film) : film, pose.then(turn));
-  const sources = { ...first.record.sources };
+  const sources = { ...record.sources };
   if (!turn.equals(UPRIGHT)) sources.pose = `content, ${look.poseConfidence.toFixed(3)}`;
   if (inverted) {
     sources.values = `${film.valuesSource}, inverted by content, ${look.polarityConfidence.toFixed(3)}`;
