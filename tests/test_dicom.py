@@ -49,9 +49,9 @@ def test_window_is_applied_by_hand(tmp_path):
     """PS3.3 C.11.2.1.2: ((x - (c - 0.5)) / (w - 1) + 0.5) of the output range, clipped; the first of two windows."""
     array = picture(4095, np.uint16)
     path = write_dicom(
-        tmp_path / "a.dcm", array, BitsStored=12, WindowCenter=[2000, 40], WindowWidth=[3001, 400], RescaleSlope=1
+        tmp_path / "a.dcm", array, BitsStored=12, WindowCenter=[2000, 40], WindowWidth=[3601, 400], RescaleSlope=1
     )
-    expected = np.clip((array - 1999.5) / 3000 + 0.5, 0, 1) * 4095
+    expected = np.clip((array - 1999.5) / 3600 + 0.5, 0, 1) * 4095
     np.testing.assert_allclose(load(path), expected, atol=0.51)
     assert meta(path)["values_source"] == "window 1"
 

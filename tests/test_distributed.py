@@ -131,7 +131,8 @@ def test_accumulation_and_recomputation_in_two_processes_train_what_a_large_batc
     one, two = (read_weights(folder / "models" / "stage1.pt") for folder in (runs[1], tmp_path / "run"))
     for key, value in one.items():
         if not key.endswith("k_proj.bias"):
-            torch.testing.assert_close(value, two[key], rtol=1e-3, atol=1e-4, msg=lambda m, key=key: f"{key}: {m}")
+            # A sixth of one step: Adam scales up what rounding leaves of a gradient of nothing
+            torch.testing.assert_close(value, two[key], rtol=1e-3, atol=5e-4, msg=lambda m, key=key: f"{key}: {m}")
 
 
 def test_training_in_bfloat16_keeps_the_budget_and_nearly_the_losses(runs, data, tmp_path):
