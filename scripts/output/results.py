@@ -73,7 +73,8 @@ class Results:
             raise BundleError(f"{self.path}: cannot be read as the table of an earlier run ({error})") from error
         if head != COLUMNS:
             raise BundleError(f"{self.path}: is no table of an earlier run; move it away, or run without resume")
-        whole = [row for row in rows if row["message"] is not None]  # a row that a crash cut off is repeated
+        # A row that a crash cut off, or that holds more than the head, is repeated
+        whole = [row for row in rows if row["message"] is not None and None not in row]
         return [{name: plain_cell(text) for name, text in row.items()} for row in whole]
 
     def pending(self, items: Sequence[dict]) -> list[dict]:
