@@ -33,8 +33,12 @@ class RandFilmd(RandomizableTransform, MapTransform):
         if not self._do_transform:
             return d
         for key in self.key_iterator(d):
-            d[key] = like(d[key], self.change(pixels(d[key])[0], self.generator())[None])
+            self.change_item(d, key, self.generator())
         return d
+
+    def change_item(self, d: dict[Hashable, torch.Tensor], key: Hashable, rng: np.random.Generator) -> None:
+        """Put the changed film in the place of `d[key]`, and whatever else has to change with it."""
+        d[key] = like(d[key], self.change(pixels(d[key])[0], rng)[None])
 
     def generator(self) -> np.random.Generator:
         """A stream of random numbers that follows from the transform's random state."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 
 import numpy as np
 import torch
@@ -58,21 +58,15 @@ class RandSurroundd(RandFilmd):
         self.depth = depth
         self.slant = slant
 
-    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
-        d = dict(data)
-        self.randomize(None)
-        if not self._do_transform:
-            return d
-        for key in self.key_iterator(d):
-            film, rng = pixels(d[key])[0], self.generator()
-            height, width = film_extent(film)
-            label = pixels(d[self.label_key]) if self.label_key in d else film[None][:0]
-            place = self.covered if rng.random() < self.shutters else self.shrunk
-            film, label = place(film[:height, :width], label[:, :height, :width], film.shape, rng)
-            d[key] = like(d[key], film[None])
-            if self.label_key in d:
-                d[self.label_key] = like(d[self.label_key], label)
-        return d
+    def change_item(self, d: dict[Hashable, torch.Tensor], key: Hashable, rng: np.random.Generator) -> None:
+        film = pixels(d[key])[0]
+        height, width = film_extent(film)
+        label = pixels(d[self.label_key]) if self.label_key in d else film[None][:0]
+        place = self.covered if rng.random() < self.shutters else self.shrunk
+        film, label = place(film[:height, :width], label[:, :height, :width], film.shape, rng)
+        d[key] = like(d[key], film[None])
+        if self.label_key in d:
+            d[self.label_key] = like(d[self.label_key], label)
 
     def shrunk(
         self, film: np.ndarray, label: np.ndarray, frame: tuple[int, int], rng: np.random.Generator
