@@ -29,7 +29,6 @@ def fitted(picture: np.ndarray, film: np.ndarray, round_too: bool = True) -> Fie
     """
     if not film.any() or film.all():
         return None
-    height, width = film.shape
     ring = outermost(film)
     enclosed = round_too and ring.mean() <= 1 - ENCLOSED
     sides = extremes(film)
@@ -49,31 +48,38 @@ def fitted(picture: np.ndarray, film: np.ndarray, round_too: bool = True) -> Fie
     cosine, sine = cos(radians(angle)), sin(radians(angle))
     ys, xs = np.nonzero(film)
     across, down = xs * cosine + ys * sine, ys * cosine - xs * sine
-    limits = []
     straight = supports[:, best] >= STRAIGHT * lengths
-    for number, coordinate in enumerate((across, across, down, down)):
-        outer = float(coordinate.min() if number % 2 == 0 else coordinate.max())
-        limits.append(float(places[number][best]) if straight[number] else outer)
-    left, right, top, bottom = limits
-    # Upright, a side without an edge ends with the picture
+    ends = (across.min(), across.max(), down.min(), down.max())
+    limits = [float(places[n][best] if straight[n] else end) for n, end in enumerate(ends)]
     if best == upright:
-        outer = (0, width - 1, 0, height - 1)
         found = [straight[n] or (enclosed and sharpness(picture, *sides[n]) >= SHARP) for n in range(4)]
-        left, right, top, bottom = (
-            limit if found[n] and is_clean(film, n, limit) else outer[n] for n, limit in enumerate(limits)
-        )
-        depth = max(left / width, 1 - (right + 1) / width, top / height, 1 - (bottom + 1) / height)
-        if depth < THINNEST:
-            return None
-        return Field(left, top, right - left + 1, bottom - top + 1)
+        return upright_field(film, limits, found)
     lonely = (supports[:, best] / lengths).max() >= ONE_EDGE and film.mean() <= 1 - ONE_SURROUND
     if straight.sum() < 2 and not lonely:
         return None
+    left, right, top, bottom = limits
     lost = ((across < left - 1.5) | (across > right + 1.5) | (down < top - 1.5) | (down > bottom + 1.5)).mean()
     if lost > (1 - CLEAN if straight.sum() < 3 else MOST_LOST):
         return None
     corner = (left - 0.5) * np.array([cosine, sine]) + (top - 0.5) * np.array([-sine, cosine]) + 0.5
     return Field(float(corner[0]), float(corner[1]), right - left + 1, bottom - top + 1, float(angle))
+
+
+def upright_field(film: np.ndarray, limits: list[float], found: list[bool]) -> Field | None:
+    """The upright field of an H x W boolean film, or None where it is nearly all of the picture.
+
+    Args:
+        film: what is no surround.
+        limits: where its left, right, upper and lower edge lie.
+        found: which of them are edges; on the other sides the field ends with the picture.
+    """
+    height, width = film.shape
+    outer = (0, width - 1, 0, height - 1)
+    left, right, top, bottom = (
+        limit if found[n] and is_clean(film, n, limit) else outer[n] for n, limit in enumerate(limits)
+    )
+    depth = max(left / width, 1 - (right + 1) / width, top / height, 1 - (bottom + 1) / height)
+    return None if depth < THINNEST else Field(left, top, right - left + 1, bottom - top + 1)
 
 
 def sharpness(picture: np.ndarray, points: np.ndarray, sign: int, axis: int) -> float:
